@@ -1,0 +1,1 @@
+"""The checks: one module a family; each judges facts and yields findings."""

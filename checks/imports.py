@@ -1,0 +1,138 @@
+"""How the frameworks answered their import."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mtcnn_doctor.facts import Loaded, Packages
+from mtcnn_doctor.knowledge import match_error
+from mtcnn_doctor.model import Finding, Findings, check, error
+
+from ._installed import FRAMEWORKS, installed
+
+_MODULES = {"opencv": "cv2"}
+_WORDS = {
+    "not-loadable": "fails to import",
+    "crash": "crashes at import",
+    "timeout": "hangs at import",
+    "out-of-memory": "runs out of memory at import",
+}
+# The runs of the reference report crashes and timeouts of the other frameworks.
+_REPORTED_HERE = ("numpy", "opencv")
+
+
+@check("import-failure", family="packages", title="installed frameworks can be imported", level=2)
+def import_failure(
+    numpy: Loaded | None = None,
+    opencv: Loaded | None = None,
+    torch: Loaded | None = None,
+    tensorflow: Loaded | None = None,
+    onnxruntime: Loaded | None = None,
+    packages: Packages | None = None,
+) -> Findings:
+    """Report packages that are installed and cannot be imported.
+
+    ## What it checks
+    How each framework answered its import in a process of its own.
+
+    ## Why it matters
+    A package that does not load is another fault than one that is not installed: installing it
+    again as it is changes nothing. The last line of the error is compared with the known ones.
+
+    ## How to fix it
+    Follow the remedy of the known error where one was recognised; otherwise read the last line,
+    which names what is missing.
+
+    ## Sources
+    - https://numpy.org/doc/stable/user/troubleshooting-importerror.html
+    - https://github.com/tensorflow/tensorflow/issues/79362
+    """
+    facts = {
+        "numpy": numpy,
+        "opencv": opencv,
+        "torch": torch,
+        "tensorflow": tensorflow,
+        "onnxruntime": onnxruntime,
+    }
+    for name, fact in facts.items():
+        state = fact.get("state") if fact else None
+        if fact and (state == "not-loadable" or (state in _WORDS and name in _REPORTED_HERE)):
+            yield _failed(name, fact, packages)
+
+
+def _failed(name: str, fact: Loaded, packages: Packages | None) -> Finding:
+    module = _MODULES.get(name, name)
+    details: dict[str, Any] = fact.get("error") or {}
+    last_line = str(details.get("last_line") or "").strip()
+    text = "\n".join(
+        part
+        for part in (fact.get("stderr_tail"), str(details.get("message") or ""), last_line)
+        if part
+    )
+    if fact.get("signal"):
+        text += f"\n{fact['signal']}"
+    known = match_error(text)
+    best = known[0] if known else None
+    evidence: dict[str, Any] = {"version": fact.get("version")}
+    if last_line:
+        evidence["last line"] = last_line
+    for key in ("signal", "exit_code"):
+        if fact.get(key) is not None:
+            evidence[key.replace("_", " ")] = fact.get(key)
+    if best:
+        evidence["known error"] = best.id
+        if best.source:
+            evidence["source"] = best.source
+    evidence = {key: value for key, value in evidence.items() if value is not None}
+    title = f"{module} {_WORDS[fact.get('state', 'not-loadable')]}"
+    if last_line:
+        title += f": {last_line[:160]}"
+    elif fact.get("signal"):
+        title += f" ({fact['signal']})"
+    return error(
+        title,
+        about=name,
+        evidence=evidence,
+        effect=f"Nothing that needs {module} runs.",
+        cause=best.cause if best else "",
+        fix=best.remedy
+        if best
+        else "Read the last line; install again what it names, or the package itself.",
+        commands=best.commands if best else (),
+        requires=_roots(name, module, last_line, packages),
+    )
+
+
+def _roots(name: str, module: str, last_line: str, packages: Packages | None) -> list[str]:
+    """Return the findings of which a failed import is the consequence."""
+    distributions = sorted(FRAMEWORKS[name])
+    if packages is not None:
+        present = installed(packages)
+        distributions = [key for key in distributions if key in present]
+    roots = [f"cpu-instructions:{key}" for key in distributions]
+    roots += ["python-architecture", f"module-shadowed:{module}"]
+    for key in distributions:
+        roots += [
+            f"broken-install:{key}",
+            f"broken-install:{key} (recorded twice)",
+            f"numpy-abi:{key}",
+            f"python-version:{key}",
+        ]
+    if name != "numpy":
+        roots += ["import-failure:numpy", "broken-install:numpy", "module-shadowed:numpy"]
+        roots += ["python-version:numpy", "cpu-instructions:numpy"]
+    if name == "opencv":
+        roots += ["opencv-system-library", "opencv-duplicates"]
+    if name == "tensorflow":
+        for key in ("ml-dtypes", "h5py", "protobuf", "keras"):
+            roots += [f"broken-install:{key}", f"numpy-abi:{key}", f"python-version:{key}"]
+    missing = re.search(r"No module named '([\w.]+)'", last_line)
+    if missing:
+        # A requirement that is absent is told where requirements are judged.
+        roots += [f"requirement-conflict:{key}" for key in distributions]
+    for shadow, facts in ((packages or {}).get("modules") or {}).items():
+        if facts.get("shadow_from") == "PYTHONPATH":
+            # PYTHONPATH reaches the runs of this examination too.
+            roots.append(f"module-shadowed:{shadow}")
+    return list(dict.fromkeys(roots))

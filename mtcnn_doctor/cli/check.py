@@ -1,0 +1,176 @@
+"""``mtcnn-doctor check``: will MTCNN run here, and find the right faces?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mtcnn_doctor import config as configuration
+from mtcnn_doctor import registry
+from mtcnn_doctor.cli import options
+from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from mtcnn_doctor.examine import Request, examine, judge_facts
+from mtcnn_doctor.model import SCHEMA_VERSION, Report, Severity
+from mtcnn_doctor.targets import resolve
+
+
+def check(
+    python: options.PythonOption = None,
+    kernel: options.KernelOption = None,
+    backend: Annotated[
+        list[str] | None,
+        typer.Option("--backend", metavar="NAME", help="Backend to run; repeatable, or 'all'."),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option("--image", metavar="FILE", help="An image of yours, too; repeatable."),
+    ] = None,
+    level: Annotated[
+        int | None,
+        typer.Option(
+            "--level", min=1, max=3, help="1 metadata, 2 imports and runs (default), 3 repeats."
+        ),
+    ] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option("--select", metavar="ID", help="Only these ids, families or patterns."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="ID", help="Not these ids, families or patterns."),
+    ] = None,
+    fail_on: Annotated[
+        options.FailOn | None,
+        typer.Option("--fail-on", help="Lowest severity for exit code 1 (default error)."),
+    ] = None,
+    expect_gpu: Annotated[
+        bool, typer.Option("--expect-gpu", help="Having no usable GPU is an error.")
+    ] = False,
+    timeout: options.TimeoutOption = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option("--facts", metavar="FILE", help="Judge recorded facts, or a JSON report."),
+    ] = None,
+    format: options.FormatOption = options.Format.TEXT,
+    output: options.OutputOption = None,
+    verbose: options.VerboseOption = False,
+    quiet: options.QuietOption = False,
+    no_color: options.NoColorOption = False,
+) -> None:
+    """Check whether MTCNN runs on an interpreter and finds the right faces."""
+    config = configuration.find(Path.cwd())
+    options.check_output(output)
+    checks = registry.load(config.plugins)
+    run_level = level or config.level or 2
+    chosen = checks.selected(
+        options.split(select or config.select),
+        options.split([*(ignore or ()), *config.ignore]),
+        run_level if facts is None else 3,
+    )
+    # Failures of plug-ins are findings like any other, and can be ignored like any other.
+    ignored = set(options.split([*(ignore or ()), *config.ignore]))
+    failures = [] if "plugin-failed" in ignored else list(checks.failures)
+    limit = options.timeout(timeout, config.timeout)
+    command = ["mtcnn-doctor", *sys.argv[1:]]
+    if facts is not None:
+        report = judge_facts(
+            _recorded(facts),
+            chosen,
+            expect_gpu=expect_gpu,
+            command=command,
+            plugin_failures=failures,
+        )
+    else:
+        from mtcnn_doctor.report.progress import Progress
+
+        with Progress(sys.stderr, limit, enabled=not quiet) as progress:
+            report = examine(
+                Request(
+                    target=resolve(python, kernel),
+                    checks=chosen,
+                    level=run_level,
+                    backends=options.backends(backend or config.backends),
+                    images=options.images(image or config.images),
+                    timeout_s=limit,
+                    expect_gpu=expect_gpu,
+                    command=command,
+                    plugin_failures=failures,
+                    listener=progress.hear,
+                )
+            )
+    threshold = fail_on.value if fail_on is not None else config.fail_on or "error"
+    code = exit_code(report, threshold)
+    show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
+    raise typer.Exit(code)
+
+
+def exit_code(report: Report, fail_on: str) -> int:
+    """Return 1 when a finding is at or above the threshold, or warnings count and it is partial."""
+    threshold = Severity(fail_on).rank
+    if any(finding.severity.rank <= threshold for finding in report.findings):
+        return EXIT_FINDINGS
+    if report.incomplete and fail_on == "warning":
+        return EXIT_FINDINGS
+    return EXIT_OK
+
+
+def show(
+    report: Report,
+    code: int,
+    format: options.Format,
+    output: Path | None,
+    *,
+    verbose: bool,
+    quiet: bool,
+    no_color: bool,
+) -> None:
+    """Hand a report to the reporter of a format."""
+    if format is options.Format.JSON:
+        from mtcnn_doctor.report import json_report
+
+        options.write(json_report.render(report), output)
+        return
+    from mtcnn_doctor.report.console import ConsoleReporter
+
+    if output is None:
+        ConsoleReporter(sys.stdout, no_color=no_color, verbose=verbose, quiet=quiet).report(
+            report, code
+        )
+        return
+    import io
+
+    text = io.StringIO()
+    ConsoleReporter(text, no_color=True, verbose=verbose, quiet=quiet).report(report, code)
+    options.write(text.getvalue(), output)
+
+
+def _recorded(path: Path) -> dict[str, Any]:
+    """Read a facts file.
+
+    Raises:
+        UsageError: missing, no JSON, no facts in it, or of a version that is not known.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"--facts {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(
+            f"--facts {path} is not JSON; make one with check --format json --output FILE"
+        ) from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version is not None and version != SCHEMA_VERSION:
+        raise UsageError(
+            f"--facts {path} has schema_version {version}, this mtcnn-doctor reads "
+            f"{SCHEMA_VERSION}; use the release that wrote it"
+        )
+    facts = document.get("facts", document) if isinstance(document, dict) else None
+    if not isinstance(facts, dict) or not facts.keys() & {"python", "packages"}:
+        raise UsageError(
+            f"--facts {path} holds no facts; make them with check --format json --output FILE"
+        )
+    return dict(document)

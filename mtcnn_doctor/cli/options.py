@@ -1,0 +1,152 @@
+"""Options that several commands share, and turning their values into something usable."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mtcnn_doctor.backends import BACKENDS
+from mtcnn_doctor.errors import UsageError
+
+
+class Format(str, Enum):
+    """Format of a report."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class FailOn(str, Enum):
+    """Lowest severity that makes the exit code 1."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+PythonOption = Annotated[
+    str | None,
+    typer.Option("--python", metavar="PATH", help="Interpreter, or environment, to examine."),
+]
+KernelOption = Annotated[
+    str | None, typer.Option("--kernel", metavar="NAME", help="Jupyter kernel to examine.")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="Format of the report.")]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file."),
+]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", help="Limit of each phase (default 120)."),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, too.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is wrong.")]
+NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+
+DEFAULT_TIMEOUT_S = 120.0
+
+
+def timeout(given: float | None, configured: float | None = None) -> float:
+    """Return the limit of a phase in seconds.
+
+    Raises:
+        UsageError: not a positive, finite number.
+    """
+    value = given if given is not None else configured
+    if value is None:
+        return DEFAULT_TIMEOUT_S
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"--timeout {value:g}: give a positive number of seconds")
+    return value
+
+
+def backends(given: Iterable[str]) -> list[str]:
+    """Return the backends named, in the order given and once each; ``all`` names every one.
+
+    Raises:
+        UsageError: a name that is no backend.
+    """
+    names: list[str] = []
+    for entry in split(given):
+        if entry == "all":
+            names += list(BACKENDS)
+        elif entry in BACKENDS:
+            names.append(entry)
+        else:
+            raise UsageError(f"no backend '{entry}'; there are {', '.join(BACKENDS)}")
+    return list(dict.fromkeys(names))
+
+
+def split(values: Iterable[str]) -> list[str]:
+    """Return the words of repeated and comma-separated option values."""
+    return [word.strip() for value in values for word in value.split(",") if word.strip()]
+
+
+def images(given: Sequence[Path]) -> list[Path]:
+    """Return image files as absolute paths.
+
+    Raises:
+        UsageError: a path that is not there, not a file, or cannot be read.
+    """
+    found = []
+    for path in given:
+        if not path.exists():
+            raise UsageError(f"no file {path}; name an image file")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name image files")
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{path} cannot be read; check its permissions")
+        found.append(path.absolute())
+    return found
+
+
+def check_output(path: Path | None) -> None:
+    """Fail before the work rather than after it when the report cannot be written.
+
+    Raises:
+        UsageError: the folder is missing, or the path is a folder.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder; name a file in it")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--output {path}: its folder does not exist; make it first")
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write a finished report to a file (under a temporary name first) or to stdout.
+
+    Raises:
+        UsageError: the file cannot be written. An earlier file of that name is left as it was.
+    """
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    target = output.absolute()
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(text)
+        # NamedTemporaryFile keeps the file to its owner; a report is an ordinary file.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(target)
+    except OSError as error:
+        raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,195 @@
+"""The facts that probes collect and checks judge, one TypedDict a subject.
+
+A fact is plain JSON without an opinion. Each top-level key of the facts document is a name a
+check can take as a parameter. Keys that a probe could not fill are absent: checks use ``.get``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class Python(TypedDict, total=False):
+    """The target interpreter (probe ``python``)."""
+
+    executable: str
+    prefix: str
+    base_prefix: str
+    version: str  # "3.11.7"
+    version_info: list[Any]  # [3, 11, 7, "final", 0]
+    implementation: str  # "CPython"
+    bits: int
+    machine: str  # platform.machine(), e.g. "x86_64"
+    platform: str  # sys.platform
+    system: str  # platform.platform()
+    libc: str  # "glibc 2.36", "" where unknown
+    rosetta: bool  # an x86-64 process translated on Apple silicon
+    free_threaded: bool
+    abi_tags: list[str]  # e.g. ["cp311", "abi3", "none"]
+    markers: dict[str, str]  # PEP 508 marker environment
+    sys_path: list[str]
+    user_site: str | None  # folder, None when disabled
+
+
+class Distribution(TypedDict, total=False):
+    """One installed distribution (part of :class:`Packages`)."""
+
+    name: str  # as in METADATA
+    key: str  # normalised (PEP 503)
+    version: str
+    requires: list[str]  # Requires-Dist lines
+    requires_python: str | None
+    wheel_tags: list[str]
+    location: str  # folder that holds the dist-info
+    metadata_folder: str
+    installer: str
+    editable: bool
+    files_checked: int  # 0 unless the distribution is of interest
+    files_missing: list[str]  # at most 20 names, relative to location
+    files_missing_count: int
+    files_truncated: list[str]
+    files_truncated_count: int
+
+
+class Module(TypedDict, total=False):
+    """Where an import would find a module (part of :class:`Packages`)."""
+
+    found: str | None  # file or folder, None when nowhere
+    in_site: bool  # found in a site-packages of the environment
+    namespace: bool  # a folder without __init__.py
+    shadow: str | None  # a file or folder of the working directory or PYTHONPATH that wins
+    shadow_from: str  # "working directory" or "PYTHONPATH"
+    hides: str  # what it hides: the path of the installed package or "the standard library"
+
+
+class Packages(TypedDict, total=False):
+    """What is installed in the target, read from metadata and files (probe ``packages``)."""
+
+    distributions: list[Distribution]
+    unreadable: list[str]  # dist-info folders without usable metadata
+    leftovers: list[str]  # "~umpy" and kin, full paths
+    modules: dict[str, Module]
+    numpy_abi: list[NumpyBuild]
+
+
+class NumpyBuild(TypedDict, total=False):
+    """For which NumPy C-API a binary was compiled (part of :class:`Packages`)."""
+
+    distribution: str
+    version: str
+    file: str
+    supports_numpy2: bool
+
+
+class Cpu(TypedDict, total=False):
+    """The processor (host probe ``cpu``)."""
+
+    model: str
+    machine: str
+    flags: list[str]  # as the system names them, lower case
+    logical: int
+    physical: int | None
+    affinity: int | None
+    quota: float | None  # CPUs allowed by the cgroup, None when unlimited
+
+
+class Memory(TypedDict, total=False):
+    """Memory of the machine and what of it may be used, in bytes (host probe ``memory``)."""
+
+    total: int
+    available: int
+    swap_total: int
+    swap_free: int
+    cgroup_version: int | None
+    cgroup_limit: int | None  # tightest limit up the tree, None when unlimited
+    cgroup_path: str | None
+    cgroup_usage: int | None
+    rlimits: dict[str, int | None]  # RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK; None when unlimited
+    shm_total: int | None
+    shm_free: int | None
+    oom_kills: int | None
+
+
+class Threads(TypedDict, total=False):
+    """Thread settings of the environment (probe ``threads``)."""
+
+    environment: dict[str, str]  # OMP_NUM_THREADS and kin, where set
+
+
+class GpuDevice(TypedDict, total=False):
+    """One NVIDIA device (part of :class:`Gpu`)."""
+
+    index: int
+    name: str
+    uuid: str
+    memory_total: int
+    memory_free: int
+    compute_capability: str  # "9.0"
+    mig: bool
+    mig_uuids: list[str]
+    error: str  # why the driver could not describe the device
+
+
+class Gpu(TypedDict, total=False):
+    """Accelerators as the driver shows them (host probe ``gpu``)."""
+
+    nvml: str  # "ok", "no-library", "no-driver", "error", "no-binding"
+    nvml_error: str
+    driver_version: str | None
+    cuda_driver_version: str | None  # highest CUDA the driver supports, "12.8"
+    devices: list[GpuDevice]
+    device_nodes: list[str]  # /dev/nvidia0 ...
+    pci_vendors: list[str]  # display controllers on the bus: "nvidia", "amd", "intel"
+    wsl: bool
+
+
+class Environment(TypedDict, total=False):
+    """Environment variables of the target that matter, values redacted (probe ``environment``)."""
+
+    variables: dict[str, str]
+    working_directory: str
+    ld_preload: str | None
+
+
+class Loaded(TypedDict, total=False):
+    """How a module answered its import in a child of the target (level 2 facts)."""
+
+    state: str  # "ok", "not-installed", "not-loadable", "crash", "timeout", "out-of-memory"
+    version: str | None
+    file: str | None
+    error: dict[str, Any] | None  # {"type", "message", "last_line"}
+    stderr_tail: str
+    exit_code: int | None
+    signal: str | None
+    stage: str | None
+    import_ms: float
+    build: dict[str, Any]  # what the framework says of itself: CUDA, cuDNN, BLAS, devices
+    numpy_bridge: str  # torch only: "ok" or the error of torch.from_numpy
+
+
+class ImageFile(TypedDict, total=False):
+    """An image file given by the user, read from its header (probe ``image``)."""
+
+    path: str
+    format: str  # "png", "jpeg", ..., "html", "git-lfs", "empty", "unknown"
+    size_bytes: int
+    width: int
+    height: int
+    channels: int
+    bit_depth: int
+    cmyk: bool
+    palette: bool  # stored as indexes into a list of colours
+    orientation: int  # EXIF 1..8
+    decoder: str | None  # which library decoded it, None when none could
+    error: str | None  # why decoding failed
+    equal_channels: bool  # R, G and B are the same everywhere
+
+
+class Settings(TypedDict, total=False):
+    """What the user asked for; a fact like any other, so that facts files can be judged later."""
+
+    level: int
+    backends: list[str]  # examined
+    backends_requested: list[str]  # named on the command line, [] by default
+    expect_gpu: bool
+    timeout_s: float

@@ -1,0 +1,1 @@
+"""Investigations that go beyond a check: measuring now; searching for causes later."""

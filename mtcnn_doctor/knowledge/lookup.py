@@ -1,0 +1,160 @@
+"""Reading the tables (once, when first asked) and finding rows in them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: Order of preference among matching signatures.
+_CONFIDENCE = {"high": 0, "medium": 1, "low": 2}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """An error message that is known: what stands behind it and what helps."""
+
+    id: str
+    pattern: str
+    cause: str
+    remedy: str
+    commands: tuple[str, ...] = ()
+    source: str = ""
+    confidence: str = "medium"
+    reviewed: str = ""
+
+
+@dataclass(frozen=True)
+class NumpySupport:
+    """Since which release a distribution is built for NumPy 2."""
+
+    package: str
+    first: str
+    note: str = ""
+    source: str = ""
+
+
+@cache
+def table(name: str) -> dict[str, Any]:
+    """Return a table of this package as TOML gives it."""
+    text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+@cache
+def signatures() -> tuple[Signature, ...]:
+    """Return all known error messages."""
+    return tuple(
+        Signature(
+            id=row["id"],
+            pattern=row["pattern"],
+            cause=row["cause"],
+            remedy=row["remedy"],
+            commands=tuple(row.get("commands", ())),
+            source=row["source"],
+            confidence=row["confidence"],
+            reviewed=row["reviewed"],
+        )
+        for row in table("signatures")["signature"]
+    )
+
+
+@cache
+def _compiled() -> tuple[tuple[re.Pattern[str], Signature], ...]:
+    return tuple((re.compile(row.pattern), row) for row in signatures())
+
+
+def match_error(text: str) -> list[Signature]:
+    """Return the known messages found in ``text``, best first.
+
+    Rows of high confidence go first. Among equals what stands later in the text is nearer to the
+    fault (a traceback ends with it), and on one line the longer match is the more telling one.
+    """
+    found: list[tuple[int, int, int, Signature]] = []
+    for pattern, row in _compiled():
+        matches = list(pattern.finditer(text))
+        if matches:
+            last = matches[-1]
+            line = text.count("\n", 0, last.start())
+            length = last.end() - last.start()
+            found.append((_CONFIDENCE.get(row.confidence, 3), -line, -length, row))
+    found.sort(key=lambda item: item[:3])
+    return [row for *_, row in found]
+
+
+def numpy2_support(key: str, platform: str = "") -> NumpySupport | None:
+    """Return since when the distribution ``key`` is built for NumPy 2, None where unknown.
+
+    ``platform`` is ``sys.platform`` of the target; a row for it goes before the general one.
+    """
+    general = None
+    for row in table("abi")["numpy2"]:
+        if key != row["package"] and key not in row.get("also", ()):
+            continue
+        support = NumpySupport(key, row["first"], row.get("note", ""), row["source"])
+        if row.get("platform") == platform and platform:
+            return support
+        if "platform" not in row:
+            general = support
+    return general
+
+
+def _series(version: str) -> str | None:
+    try:
+        parsed = Version(version)
+    except InvalidVersion:
+        return None
+    return f"{parsed.major}.{parsed.minor}"
+
+
+def companion_series(package: str, torch_version: str) -> str | None:
+    """Return the series of torchvision or torchaudio made for a torch, None where unknown."""
+    wanted = _series(torch_version)
+    for row in table("torchvision")["pair"]:
+        if row["torch"] == wanted:
+            series = row.get(package)
+            return str(series) if series else None
+    return None
+
+
+def cpu_needs(key: str, version: str) -> tuple[list[str], str, str]:
+    """Return instruction sets a distribution needs on x86-64, their common name, the source."""
+    for row in table("cpu")["need"]:
+        names = [row["package"], *row.get("also", ())]
+        if key in names and _contains(row["affected"], version):
+            return list(row["flags"]), str(row["name"]), str(row["source"])
+    return [], "", ""
+
+
+def end_of_life(python: str) -> str | None:
+    """Return the date on which a Python series ("3.9") ended, None while it is maintained."""
+    for row in table("python")["end_of_life"]:
+        if row["series"] == python:
+            return str(row["date"])
+    return None
+
+
+def loose_pins(key: str, version: str) -> tuple[frozenset[str], str]:
+    """Return requirements whose upper bounds are known to be too narrow, and the reason."""
+    for row in table("abi")["loose_pin"]:
+        if row["package"] == key and _contains(row["affected"], version):
+            return frozenset(row["requirements"]), str(row["reason"])
+    return frozenset(), ""
+
+
+def _contains(specifiers: str, version: str) -> bool:
+    try:
+        return SpecifierSet(specifiers).contains(version, prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return False

@@ -1,0 +1,294 @@
+"""The words of the house as types: findings, remedies, runs, reports. Frozen, and nothing else.
+
+Checks are written against this module alone::
+
+    from mtcnn_doctor.model import Findings, check, error
+
+    @check("numpy-abi", family="packages", title="binary packages match the installed NumPy")
+    def numpy_abi(packages: Packages) -> Findings:
+        '''What it checks ... (see CONTRIBUTING.md for the fixed sections)'''
+        if ...:
+            yield error("torch 2.2.2 was built for NumPy 1.x", about="torch", fix="...")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+class Severity(str, Enum):
+    """How much a finding matters: an error stops you, a warning may, an info will not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    PASS = "pass"
+    SKIP = "skip"
+
+    @property
+    def rank(self) -> int:
+        """Position in the order of urgency, 0 being the most urgent."""
+        return list(Severity).index(self)
+
+
+class Outcome(str, Enum):
+    """How a run in the target ended."""
+
+    OK = "ok"
+    WRONG_RESULT = "wrong-result"
+    ERROR = "error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out-of-memory"
+    NOT_INSTALLED = "not-installed"
+    NOT_LOADABLE = "not-loadable"
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What to do about a finding.
+
+    ``commands`` holds only commands that destroy nothing. ``verified`` is True only after a run
+    on the target that proved the remedy, False after one that disproved it, None if untried.
+    """
+
+    text: str
+    commands: tuple[str, ...] = ()
+    verified: bool | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault with one cause (or one check that passed or was skipped).
+
+    ``id`` and ``family`` are filled in by the registry from the check that yielded the finding.
+    ``about`` names what the finding is about (a package, a backend, an image) and together with
+    ``id`` makes it unique. ``requires`` lists root causes as ``id`` or ``id:about``: when one of
+    them fired as an error, this finding is its consequence and is shown as skipped.
+    """
+
+    title: str
+    severity: Severity
+    id: str = ""
+    family: str = ""
+    about: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    effect: str = ""
+    cause: str = ""
+    remedy: Remedy | None = None
+    docs: str = ""
+    requires: tuple[str, ...] = ()
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether this is an error or a warning."""
+        return self.severity in (Severity.ERROR, Severity.WARNING)
+
+
+Findings = Iterable[Finding]
+
+
+def _finding(
+    severity: Severity,
+    title: str,
+    about: str,
+    evidence: Mapping[str, Any] | None,
+    effect: str,
+    cause: str,
+    fix: str,
+    commands: Sequence[str],
+    requires: Sequence[str],
+) -> Finding:
+    return Finding(
+        title=title,
+        severity=severity,
+        about=about,
+        evidence=dict(evidence or {}),
+        effect=effect,
+        cause=cause,
+        remedy=Remedy(fix, tuple(commands)) if fix else None,
+        requires=tuple(requires),
+    )
+
+
+def error(
+    title: str,
+    *,
+    about: str = "",
+    evidence: Mapping[str, Any] | None = None,
+    effect: str = "",
+    cause: str = "",
+    fix: str = "",
+    commands: Sequence[str] = (),
+    requires: Sequence[str] = (),
+) -> Finding:
+    """Return a finding that will stop the user."""
+    return _finding(
+        Severity.ERROR, title, about, evidence, effect, cause, fix, commands, requires
+    )
+
+
+def warning(
+    title: str,
+    *,
+    about: str = "",
+    evidence: Mapping[str, Any] | None = None,
+    effect: str = "",
+    cause: str = "",
+    fix: str = "",
+    commands: Sequence[str] = (),
+    requires: Sequence[str] = (),
+) -> Finding:
+    """Return a finding that may stop the user."""
+    return _finding(
+        Severity.WARNING, title, about, evidence, effect, cause, fix, commands, requires
+    )
+
+
+def info(
+    title: str,
+    *,
+    about: str = "",
+    evidence: Mapping[str, Any] | None = None,
+    effect: str = "",
+    cause: str = "",
+    fix: str = "",
+    commands: Sequence[str] = (),
+    requires: Sequence[str] = (),
+) -> Finding:
+    """Return a finding that is worth knowing and never counts as a problem."""
+    return _finding(Severity.INFO, title, about, evidence, effect, cause, fix, commands, requires)
+
+
+def skip(reason: str, *, about: str = "", requires: Sequence[str] = ()) -> Finding:
+    """Return the statement that a check could not be made, and why."""
+    return Finding(title=reason, severity=Severity.SKIP, about=about, requires=tuple(requires))
+
+
+@dataclass(frozen=True)
+class Check:
+    """A judge of facts: a pure function with a name, a place and its documentation.
+
+    Facts reach ``function`` by parameter name (see :mod:`mtcnn_doctor.facts`); a check whose
+    facts were not collected is skipped, unless the parameter has a default.
+    """
+
+    id: str
+    family: str
+    title: str
+    function: Callable[..., Findings | None]
+    level: int = 1
+    requires: tuple[str, ...] = ()
+    documentation: str = ""
+    origin: str = "built-in"
+
+
+def check(
+    id: str,
+    *,
+    family: str,
+    title: str,
+    level: int = 1,
+    requires: Sequence[str] = (),
+) -> Callable[[Callable[..., Findings | None]], Check]:
+    """Turn a function into a :class:`Check`; its docstring becomes the documentation.
+
+    Args:
+        id: Stable kebab-case name, never re-used.
+        family: Heading under which the report shows it.
+        title: What holds when the check passes, in a few words.
+        level: Lowest run level whose facts it needs (1 metadata, 2 imports and runs, 3 stress).
+        requires: Root causes (``id`` or ``id:about``) that explain this check's findings away.
+    """
+
+    def wrap(function: Callable[..., Findings | None]) -> Check:
+        return Check(
+            id=id,
+            family=family,
+            title=title,
+            function=function,
+            level=level,
+            requires=tuple(requires),
+            documentation=function.__doc__ or "",
+        )
+
+    return wrap
+
+
+@dataclass(frozen=True)
+class Run:
+    """One backend (or the user's package) run in the target, in the words of the report.
+
+    Times are milliseconds, memory MiB, boxes ``[x, y, width, height]`` in pixels of the image as
+    given. ``exit_code`` follows the shell's habit (139 for SIGSEGV).
+    """
+
+    name: str
+    outcome: Outcome
+    kind: str = "backend"
+    version: str | None = None
+    device: str = "cpu"
+    exit_code: int | None = None
+    signal: str | None = None
+    stage: str | None = None
+    step: str | None = None
+    reason: str | None = None
+    python_traceback: tuple[Mapping[str, Any], ...] = ()
+    native_libraries: tuple[Mapping[str, Any], ...] = ()
+    stderr_tail: str = ""
+    error: Mapping[str, Any] | None = None
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    timings_ms: Mapping[str, Any] = field(default_factory=dict)
+    peak_rss_mb: float | None = None
+    images: tuple[Mapping[str, Any], ...] = ()
+    detections: tuple[Mapping[str, Any], ...] = ()
+    agreement: Mapping[str, Any] | None = None
+    divergence: Mapping[str, Any] | None = None
+
+
+class Verdict(str, Enum):
+    """The one word on top of a report."""
+
+    PASS = "pass"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one examination found out."""
+
+    created: str
+    command: tuple[str, ...]
+    target: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    runs: tuple[Run, ...]
+    facts: Mapping[str, Any]
+    incomplete: tuple[str, ...] = ()
+    duration_s: float = 0.0
+
+    @property
+    def verdict(self) -> Verdict:
+        """``fail`` with an error, ``warn`` with a warning or where the report is incomplete."""
+        severities = {finding.severity for finding in self.findings}
+        if Severity.ERROR in severities:
+            return Verdict.FAIL
+        if Severity.WARNING in severities or self.incomplete:
+            return Verdict.WARN
+        return Verdict.PASS
+
+
+def placed(finding: Finding, check: Check, docs: str) -> Finding:
+    """Return the finding with the id, family and documentation link of its check filled in."""
+    return replace(
+        finding,
+        id=finding.id or check.id,
+        family=finding.family or check.family,
+        docs=finding.docs or docs,
+        requires=finding.requires + tuple(r for r in check.requires if r not in finding.requires),
+    )

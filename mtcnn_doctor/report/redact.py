@@ -1,0 +1,93 @@
+"""Taking out of a report what says who and where its author is, before it is shared.
+
+By path component and by whole token, never by substring: a user called "ann" must not turn
+"channel" into "ch<user>el". What matters about a path for finding the fault (a space, letters
+beyond ASCII) is kept as a remark.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_SEPARATORS = r"/\\"
+#: Names that say nothing about a person or machine, and occur in ordinary text.
+_COMMON = {"root", "user", "ubuntu", "admin", "runner", "jovyan", "localhost", "home", "docker"}
+_PASSWORD = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
+
+
+class Redactor:
+    """Redacts texts for one user on one machine."""
+
+    def __init__(
+        self, home: str | None = None, user: str | None = None, host: str | None = None
+    ) -> None:
+        """Take the given names, or those of this process."""
+        self._home = (home if home is not None else _home()).rstrip(_SEPARATORS)
+        user = user if user is not None else _user()
+        host = (host if host is not None else socket.gethostname()).split(".")[0]
+        self._rules: list[tuple[re.Pattern[str], str]] = [(_PASSWORD, "<password>")]
+        if self._home:
+            mark = "~" + _remark(self._home)
+            self._rules.append(
+                (re.compile(rf"(?<![\w.-]){re.escape(self._home)}(?=[{_SEPARATORS}]|\W|$)"), mark)
+            )
+        if user and user.lower() not in _COMMON:
+            self._rules.append(
+                (re.compile(rf"(?<=[{_SEPARATORS}]){re.escape(user)}(?=[{_SEPARATORS}]|$)"),
+                 "<user>")
+            )
+        if len(host) > 2 and host.lower() not in _COMMON:
+            self._rules.append(
+                (re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-])"), "<host>")
+            )
+
+    def text(self, text: str) -> str:
+        """Return a text without the names."""
+        for pattern, replacement in self._rules:
+            # The replacements hold no backslash, so they are safe as templates.
+            text = pattern.sub(replacement, text)
+        return text
+
+    def data(self, value: Any, key: str = "") -> Any:
+        """Return plain data without the names, and without values whose key says secret."""
+        if isinstance(value, str):
+            return "<secret>" if _SECRET_NAME.search(key) else self.text(value)
+        if isinstance(value, Mapping):
+            return {
+                self.text(str(name)): self.data(item, str(name)) for name, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.data(item, key) for item in value]
+        return value
+
+
+def _remark(path: str) -> str:
+    found = []
+    if " " in path:
+        found.append("a space")
+    if not path.isascii():
+        found.append("non-ASCII letters")
+    return f" (contains {' and '.join(found)})" if found else ""
+
+
+def _home() -> str:
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        return ""
+    # A home of "/" (services, some containers) is everybody's and part of every path.
+    return "" if home == os.sep else home
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

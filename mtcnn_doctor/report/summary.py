@@ -1,0 +1,110 @@
+"""One line a family with its values: what a healthy part of the machine looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtcnn_doctor.model import Outcome, Report, Run
+
+#: Distributions shown on the packages line, where installed.
+_SHOWN = ("numpy", "opencv-python", "opencv-python-headless", "opencv-contrib-python",
+          "opencv-contrib-python-headless", "mtcnn", "facenet-pytorch", "keras")
+_FRAMEWORKS = ("torch", "torchvision", "tensorflow", "tensorflow-cpu", "tensorflow-intel",
+               "tensorflow-macos", "onnxruntime", "onnxruntime-gpu")
+
+
+def values(family: str, report: Report) -> list[str]:
+    """Return the values worth showing beside the name of a family."""
+    maker = _MAKERS.get(family)
+    return maker(report) if maker is not None else []
+
+
+def _interpreter(report: Report) -> list[str]:
+    python = report.facts.get("python") or {}
+    version = python.get("version")
+    name = f"{python.get('implementation', 'Python')} {version}" if version else ""
+    return [text for text in (name, python.get("libc") or "", python.get("machine") or "") if text]
+
+
+def _versions(report: Report, names: Sequence[str]) -> list[str]:
+    packages = report.facts.get("packages") or {}
+    installed = {d.get("key"): d.get("version") for d in packages.get("distributions") or ()}
+    return [f"{name} {installed[name]}" for name in names if name in installed]
+
+
+def _packages(report: Report) -> list[str]:
+    return _versions(report, _SHOWN)
+
+
+def _frameworks(report: Report) -> list[str]:
+    return _versions(report, _FRAMEWORKS) or ["none installed"]
+
+
+def _gpu(report: Report) -> list[str]:
+    gpu = report.facts.get("gpu") or {}
+    devices = gpu.get("devices") or []
+    if not devices:
+        return ["no NVIDIA GPU"]
+    driver = gpu.get("driver_version")
+    named = [f"{device.get('name')} {_gib(device.get('memory_total'))}" for device in devices]
+    return named + ([f"driver {driver}"] if driver else [])
+
+
+def _gib(count: float | None) -> str:
+    return "" if count is None else f"{count / 2**30:.1f} GiB"
+
+
+def _machine(report: Report) -> list[str]:
+    cpu, memory = report.facts.get("cpu") or {}, report.facts.get("memory") or {}
+    found = []
+    usable = cpu.get("affinity") or cpu.get("logical")
+    if usable:
+        found.append(f"{usable} CPUs" if usable > 1 else "1 CPU")
+    total, limit = memory.get("total"), memory.get("cgroup_limit")
+    if total:
+        available = memory.get("available")
+        found.append(f"{_gib(available)} of {_gib(total)} free" if available else _gib(total))
+    if limit:
+        found.append(f"limited to {_gib(limit)}")
+    return found
+
+
+def _input(report: Report) -> list[str]:
+    images: Sequence[Mapping[str, Any]] = report.facts.get("images") or ()
+    return [
+        f"{str(image.get('path', '')).replace(chr(92), '/').rsplit('/', 1)[-1]} "
+        f"{image.get('width')}×{image.get('height')} {image.get('format')}"
+        for image in images
+    ]
+
+
+def _runs(report: Report) -> list[str]:
+    found = [_run(run) for run in report.runs if run.outcome is not Outcome.NOT_INSTALLED]
+    fine = [run for run in report.runs if run.outcome is Outcome.OK and run.agreement]
+    if fine and fine[0].agreement:
+        agreement = fine[0].agreement
+        found.append(
+            f"the {agreement['expected']} faces on {agreement['images']} images"
+            if len(fine) == 1
+            else f"the same {agreement['expected']} faces on {agreement['images']} images"
+        )
+    return found
+
+
+def _run(run: Run) -> str:
+    if run.outcome is not Outcome.OK:
+        return f"{run.name} {run.outcome.value}"
+    median = run.timings_ms.get("median")
+    return f"{run.name} {median:.0f} ms" if median is not None else run.name
+
+
+_MAKERS = {
+    "interpreter": _interpreter,
+    "packages": _packages,
+    "frameworks": _frameworks,
+    "gpu": _gpu,
+    "machine": _machine,
+    "input": _input,
+    "runs": _runs,
+}

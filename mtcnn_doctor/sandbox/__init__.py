@@ -1,0 +1,6 @@
+"""Starting a child in the target interpreter, hearing it, and outliving whatever it does."""
+
+from mtcnn_doctor.sandbox.child import Child, Ending, NotPython, TargetTooOld, kill_all
+from mtcnn_doctor.sandbox.launch import Launch
+
+__all__ = ["Child", "Ending", "Launch", "NotPython", "TargetTooOld", "kill_all"]

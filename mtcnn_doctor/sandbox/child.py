@@ -1,0 +1,493 @@
+"""One child process: started, heard on all its pipes at once, and outlived."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mtcnn_doctor.sandbox import breadcrumb, certificate, evidence, libraries
+from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE, Launch
+from mtcnn_doctor.sandbox.streams import Capture, Lines, Pipe, inheritance, read_in_thread
+
+_BOOTSTRAP = Path(__file__).resolve().parent.parent / "target" / "bootstrap.py"
+
+#: An interpreter that has said nothing after this long does not run our bootstrap. Site
+#: customisation on a slow network disk can take many seconds.
+START_LIMIT_S = 30.0
+#: How long pipes may stay open after the death of the child before whoever holds them is killed.
+_DRAIN_S = 0.1
+#: How long a hanging child gets to write its Python stack.
+_STACK_S = 0.3
+
+_living: set[Child] = set()
+_living_lock = threading.Lock()
+
+
+class NotPython(Exception):
+    """The target interpreter does not behave like a Python interpreter."""
+
+
+class TargetTooOld(Exception):
+    """The target interpreter is older than the oldest Python the worker runs on."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """All that was heard of a child and how it ended; the death certificate where it died.
+
+    ``returncode`` is the system's (negative for a signal), ``exit_code`` the shell's.
+    ``completed`` says that the worker reported the end of its task before the process ended.
+    """
+
+    label: str
+    messages: tuple[dict[str, Any], ...]
+    returncode: int
+    completed: bool
+    timed_out: str | None
+    stage: str | None
+    step: str | None
+    stdout: str
+    stdout_bytes: int
+    stderr: str
+    stderr_bytes: int
+    fault: str
+    python_frames: tuple[dict[str, Any], ...]
+    native_libraries: tuple[dict[str, str], ...]
+    memory: dict[str, Any]
+    peak_rss_mb: float | None
+    lifetime_s: float
+    certificate_ms: float
+    strays_killed: int
+    exit_code: int = field(init=False)
+    signal: str | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exit_code", certificate.exit_code(self.returncode))
+        object.__setattr__(self, "signal", certificate.signal_name(self.returncode))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """Return the messages of one kind, in the order they came."""
+        return [message for message in self.messages if message.get("t") == kind]
+
+    def last(self, kind: str) -> dict[str, Any] | None:
+        """Return the last message of one kind."""
+        found = self.of(kind)
+        return found[-1] if found else None
+
+
+Listener = Callable[[str, dict[str, Any]], None]
+
+
+class Child:
+    """A child of the target interpreter. Use :meth:`run`; one instance, one process."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        listener: Listener | None = None,
+        before_go: Callable[[], None] | None = None,
+    ) -> None:
+        """Prepare a child.
+
+        Args:
+            launch: Interpreter, environment, orders and limits.
+            listener: Called with the label and each message, from the thread of :meth:`run`.
+            before_go: Called when the child is ready; may block until it is the child's turn.
+        """
+        self.launch = launch
+        self._listener = listener
+        self._before_go = before_go
+        self._events: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._messages: list[dict[str, Any]] = []
+        self._token = uuid.uuid4().hex
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_libraries: list[str] = []
+        self._death_time = 0.0
+        self._cancelled = False
+        self._peak_of_dead: float | None = None
+
+    def run(self) -> Ending:
+        """Start the child, hear it to its end and return all that is known.
+
+        Raises:
+            NotPython: the interpreter cannot be started, or is no Python.
+            TargetTooOld: the interpreter is older than Python 3.8.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="mtcnn-doctor-"))
+        try:
+            with _living_lock:
+                _living.add(self)
+            return self._run(folder)
+        finally:
+            self._kill_group()
+            with _living_lock:
+                _living.discard(self)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """Kill the child and everything it started; :meth:`run` then returns."""
+        self._cancelled = True
+        self._kill_group()
+
+    # -- starting -------------------------------------------------------------------------------
+
+    def _run(self, folder: Path) -> Ending:
+        (folder / "orders.json").write_text(json.dumps(dict(self.launch.orders)), encoding="utf-8")
+        breadcrumb.create(folder / "breadcrumb")
+        answers, go, fault = Pipe(), Pipe(child_reads=True), Pipe()
+        streams = {name: Capture() for name in ("stdout", "stderr", "fault")}
+        counters = evidence.oom_counters()
+        available = psutil.virtual_memory().available / 2**20
+        started = time.monotonic()
+        process = self._spawn(folder, answers, go, fault)
+        self._process = process
+        for pipe in (answers, go, fault):
+            pipe.close_theirs()
+
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines = Lines(self._take_line)
+        threads = [
+            read_in_thread(answers.ours, lines.feed, lambda: self._events.put(("eof", "answers"))),
+            read_in_thread(fault.ours, streams["fault"].feed, lambda: None),
+            # Popen's own file objects would close the descriptors a second time.
+            read_in_thread(_detach(process.stdout), streams["stdout"].feed, lambda: None),
+            read_in_thread(_detach(process.stderr), streams["stderr"].feed, lambda: None),
+        ]
+        waiter = threading.Thread(target=self._wait, args=(process,), daemon=True)
+        waiter.start()
+
+        timed_out = self._converse(go)
+        strays = self._drain(threads)
+        go.close_ours()
+        waiter.join(1.0)
+        if not any(message.get("t") == "hello" for message in self._messages):
+            self._refuse(process.returncode, streams)
+        return self._ending(
+            folder, process.returncode, timed_out, streams, counters, available, started, strays
+        )
+
+    def _spawn(self, folder: Path, answers: Pipe, go: Pipe, fault: Pipe) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **self.launch.environment, CHILD_VARIABLE: self._token}
+        # Set by macOS framework builds for their own child; would misdirect another interpreter.
+        environment.pop("__PYVENV_LAUNCHER__", None)
+        inherited = inheritance([answers, go, fault])
+        command = [
+            self.launch.python,
+            "-X",
+            "faulthandler",
+            str(_BOOTSTRAP),
+            str(folder),
+            *(str(pipe.inherit()) for pipe in (answers, go, fault)),
+        ]
+        arguments: dict[str, Any] = dict(inherited)
+        if sys.platform == "win32":
+            arguments["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
+        else:
+            arguments["start_new_session"] = True
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=environment,
+                **arguments,
+            )
+        except OSError as error:
+            for pipe in (answers, go, fault):
+                pipe.close_theirs()
+                pipe.close_ours()
+            reason = error.strerror or str(error)
+            raise NotPython(f"{self.launch.python} cannot be started: {reason}") from error
+
+    # -- hearing --------------------------------------------------------------------------------
+
+    def _take_line(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        # Anything else is noise of code that guessed our descriptor.
+        if isinstance(message, dict) and isinstance(message.get("t"), str):
+            self._events.put(("message", message))
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        if hasattr(os, "waitid"):
+            # The zombie is left in place: while it exists its process group cannot be re-used,
+            # so killing the group hits nobody else.
+            try:
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                pass  # reaped by somebody who waits for all children; Popen copes
+            self._death_time = time.monotonic()
+            self._kill_group()
+        self._reap(process)
+        self._death_time = self._death_time or time.monotonic()
+        self._events.put(("exit", None))
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        """Collect the exit status, and where the system tells it the peak of memory."""
+        if hasattr(os, "wait4"):
+            try:
+                _, status, usage = os.wait4(process.pid, 0)
+            except ChildProcessError:
+                pass  # reaped by somebody else; Popen then knows no better than we do
+            else:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                unit = 2**20 if sys.platform == "darwin" else 2**10
+                self._peak_of_dead = usage.ru_maxrss / unit
+                return
+        process.wait()
+
+    def _converse(self, go: Pipe) -> str | None:
+        """Take messages until the child is dead; return the phase that overran its limit."""
+        phase, limit = "start", min(START_LIMIT_S, self.launch.timeout_s)
+        deadline: float | None = time.monotonic() + limit
+        timed_out: str | None = None
+        while True:
+            try:
+                wait = None if deadline is None else max(0.0, deadline - time.monotonic())
+                # Short naps keep Ctrl-C prompt and let the mapped libraries be sampled.
+                event, payload = self._events.get(timeout=0.1 if wait is None else min(wait, 0.1))
+            except queue.Empty:
+                self._sample(phase)
+                if deadline is not None and time.monotonic() >= deadline and timed_out is None:
+                    timed_out = phase
+                    self._stop_hanging()
+                    deadline = None
+                continue
+            if event == "exit":
+                return timed_out
+            if event == "eof":
+                continue
+            self._messages.append(payload)
+            if self._listener is not None:
+                self._listener(self.launch.label, payload)
+            if payload["t"] == "hello":
+                # Proven to be Python: from here on the user's limit holds.
+                deadline = time.monotonic() + self.launch.timeout_s
+            if payload["t"] == "phase":
+                phase = str(payload.get("name", ""))
+                deadline = time.monotonic() + self.launch.timeout_s
+            elif payload["t"] == "ready":
+                deadline = None
+                self._give_go(go)
+            elif payload["t"] == "end":
+                # What is left is the interpreter's own shutdown.
+                phase, deadline = "shutdown", time.monotonic() + self.launch.timeout_s
+
+    def _give_go(self, go: Pipe) -> None:
+        if self._before_go is not None:
+            self._before_go()
+        try:
+            os.write(go.ours, b"go\n")
+        except OSError:
+            pass  # it died while waiting; the exit event follows
+
+    def _sample(self, phase: str) -> None:
+        """Remember the mapped libraries while a module is imported: a crash leaves no map."""
+        if self._process is not None and phase.startswith(("import", "build", "start")):
+            self._last_libraries = (
+                libraries.mapped_by(self._process.pid) or self._last_libraries
+            )
+
+    def _stop_hanging(self) -> None:
+        process = self._process
+        assert process is not None
+        self._last_libraries = libraries.mapped_by(process.pid) or self._last_libraries
+        heard = any(message.get("t") == "hello" for message in self._messages)
+        if heard and hasattr(signal, "SIGUSR1"):
+            try:
+                process.send_signal(signal.SIGUSR1)
+            except OSError:
+                pass  # just died
+            time.sleep(_STACK_S)
+        self._kill_group()
+
+    # -- ending ---------------------------------------------------------------------------------
+
+    def _kill_group(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        if hasattr(os, "killpg"):
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass  # nobody of the group is left (macOS says "not permitted" for zombies)
+        else:
+            for victim in _descendants(process.pid):
+                try:
+                    victim.kill()
+                except psutil.Error:
+                    pass  # gone by itself
+            try:
+                process.kill()
+            except OSError:
+                pass  # gone by itself
+
+    def _drain(self, threads: list[threading.Thread]) -> int:
+        """Wait for the rest of the output; kill grandchildren that hold the pipes open."""
+        deadline = time.monotonic() + _DRAIN_S
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        killed = 0
+        completed = any(message.get("t") == "end" for message in self._messages)
+        if not completed or any(thread.is_alive() for thread in threads):
+            # Grandchildren that left the process group still carry our mark.
+            killed = self._kill_marked()
+            deadline = time.monotonic() + _DRAIN_S
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        self._take_remaining()
+        return killed
+
+    def _take_remaining(self) -> None:
+        """Take the answers that were in the pipe when the child died: nothing heard is lost."""
+        while True:
+            try:
+                event, payload = self._events.get_nowait()
+            except queue.Empty:
+                return
+            if event == "message":
+                self._messages.append(payload)
+                if self._listener is not None:
+                    self._listener(self.launch.label, payload)
+
+    def _kill_marked(self) -> int:
+        killed = 0
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(CHILD_VARIABLE) == self._token:
+                    process.kill()
+                    killed += 1
+            except (psutil.Error, OSError):
+                continue  # gone, or another user's: not ours then
+        return killed
+
+    def _refuse(self, returncode: int, streams: dict[str, Capture]) -> None:
+        """Raise when the interpreter never reached our worker because it is no (fit) Python."""
+        old = [message for message in self._messages if message.get("t") == "too-old"]
+        if old:
+            raise TargetTooOld(
+                f"{self.launch.python} is Python {old[0].get('version')}; "
+                "targets from Python 3.8 on can be examined"
+            )
+        said = streams["stderr"].text().strip() or streams["stdout"].text().strip()
+        # A Python that dies in its site customisation is a finding, not a usage error: whether
+        # it is a Python at all shows when it is started without any customisation.
+        version = None if self._cancelled else _version_isolated(self.launch)
+        if version is not None and version < (3, 8):
+            raise TargetTooOld(
+                f"{self.launch.python} is Python {version[0]}.{version[1]}; "
+                "targets from Python 3.8 on can be examined"
+            )
+        if self._cancelled or version is not None:
+            return
+        line = said.splitlines()[-1][:200] if said else "it said nothing"
+        code = certificate.exit_code(returncode)
+        raise NotPython(
+            f"{self.launch.python} does not behave like a Python interpreter "
+            f"(exit code {code}; {line})"
+        )
+
+    def _ending(
+        self,
+        folder: Path,
+        returncode: int,
+        timed_out: str | None,
+        streams: dict[str, Capture],
+        counters: dict[str, int | None],
+        available: float,
+        started: float,
+        strays: int,
+    ) -> Ending:
+        stage, step = breadcrumb.read(folder / "breadcrumb")
+        told = [m for m in self._messages if m["t"] == "libraries"]
+        paths = {*self._last_libraries, *(told[-1].get("paths", []) if told else [])}
+        memory_told = [m for m in self._messages if m["t"] == "memory"]
+        peak = memory_told[-1].get("peak_rss_mb") if memory_told else self._peak_of_dead
+        fault, stderr = streams["fault"].text(), streams["stderr"].text()
+        return Ending(
+            label=self.launch.label,
+            messages=tuple(self._messages),
+            returncode=returncode,
+            completed=any(message["t"] == "end" for message in self._messages),
+            timed_out=timed_out,
+            stage=stage or "start",
+            step=step,
+            stdout=streams["stdout"].text(),
+            stdout_bytes=streams["stdout"].total,
+            stderr=stderr,
+            stderr_bytes=streams["stderr"].total,
+            fault=fault,
+            # A death before the worker runs is reported by -X faulthandler on stderr.
+            python_frames=tuple(certificate.python_frames(fault or stderr)),
+            native_libraries=tuple(libraries.describe(paths)),
+            memory=evidence.memory_evidence(counters, peak, available),
+            peak_rss_mb=peak,
+            lifetime_s=self._death_time - started,
+            certificate_ms=(time.monotonic() - self._death_time) * 1000,
+            strays_killed=strays,
+        )
+
+
+def _detach(stream: Any) -> int:
+    """Take the descriptor out of a raw file object, so that only the reader closes it."""
+    descriptor = os.dup(stream.fileno())
+    stream.close()
+    return descriptor
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _version_isolated(launch: Launch) -> tuple[int, int] | None:
+    """Return the interpreter's version as it says when neither site nor environment interferes.
+
+    None when it does not run Python code even so. Works on any Python since 2.6.
+    """
+    code = "import sys; sys.stdout.write('mtcnn-doctor %d %d' % sys.version_info[:2])"
+    try:
+        done = subprocess.run(
+            [launch.python, "-E", "-s", "-S", "-c", code],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=START_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    words = done.stdout.decode("ascii", "replace").split()
+    if len(words) != 3 or words[0] != "mtcnn-doctor":
+        return None
+    return int(words[1]), int(words[2])
+
+
+def kill_all() -> None:
+    """Kill every living child (Ctrl-C)."""
+    with _living_lock:
+        children = list(_living)
+    for child in children:
+        child.cancel()

@@ -1,0 +1,81 @@
+"""Memory evidence around a child's life: kill counters of the kernel, peak use, limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def _cgroup_oom_kills() -> int | None:
+    """Return how often the kernel killed for memory in this process's cgroup (v2, then v1)."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            found = _counter(_folders("/sys/fs/cgroup", path), "memory.events", "oom_kill")
+        elif "memory" in controllers.split(","):
+            found = _counter(
+                _folders("/sys/fs/cgroup/memory", path), "memory.oom_control", "oom_kill"
+            )
+        else:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _folders(mount: str, path: str) -> list[Path]:
+    # Inside a container the path is often the host's and only the mount's root exists.
+    return [Path(mount + path), Path(mount)]
+
+
+def _counter(folders: list[Path], file: str, key: str) -> int | None:
+    for folder in folders:
+        found = _value(folder / file, key)
+        if found is not None:
+            return found
+    return None
+
+
+def _value(path: Path, key: str) -> int | None:
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(" ")
+            if name == key:
+                return int(value)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def oom_counters() -> dict[str, int | None]:
+    """Return the kernel's kill counters now, to be compared with a later reading."""
+    return {
+        "cgroup": _cgroup_oom_kills(),
+        # Machine-wide, since Linux 4.13.
+        "system": _value(Path("/proc/vmstat"), "oom_kill"),
+    }
+
+
+def memory_evidence(
+    before: dict[str, int | None], peak_rss_mb: float | None, available_mb: float | None
+) -> dict[str, Any]:
+    """Return the evidence for or against a death by memory, as plain data.
+
+    Args:
+        before: :func:`oom_counters` from before the child was started.
+        peak_rss_mb: The child's peak resident memory in MiB.
+        available_mb: Memory that was free for it when it was started, in MiB.
+    """
+    after = oom_counters()
+    return {
+        "peak_rss_mb": peak_rss_mb,
+        "available_mb_at_start": available_mb,
+        "cgroup_oom_kills_before": before["cgroup"],
+        "cgroup_oom_kills_after": after["cgroup"],
+        "system_oom_kills_before": before["system"],
+        "system_oom_kills_after": after["system"],
+    }

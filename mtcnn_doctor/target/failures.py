@@ -1,0 +1,57 @@
+"""Turning an exception in the target into plain facts."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from typing import Any
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+#: How libraries word a failed allocation when they raise something other than MemoryError.
+_MEMORY_WORDS = re.compile(
+    r"can't allocate memory|cannot allocate memory|out of memory|std::bad_alloc|bad allocation"
+    r"|failed to allocate|unable to allocate|failed to map segment|ResourceExhausted"
+    r"|OOM when allocating",
+    re.IGNORECASE,
+)
+
+
+def is_memory_failure(error: BaseException) -> bool:
+    """Whether an exception, or one it was raised from, says that memory ran out."""
+    seen = 0
+    current: Any = error
+    while current is not None and seen < 10:
+        text = f"{type(current).__name__}: {current}"
+        if isinstance(current, MemoryError) or _MEMORY_WORDS.search(text):
+            return True
+        current = current.__cause__ or current.__context__
+        seen += 1
+    return False
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return type, message, last line and frames (innermost first) of an exception."""
+    kind = type(error).__name__
+    try:
+        message = str(error)
+    except Exception:
+        message = "(its text could not be produced)"
+    return {
+        "type": kind,
+        "message": message[:4000],
+        "last_line": "{}: {}".format(kind, message.strip().splitlines()[-1] if message else ""),
+        "traceback": frames(error),
+    }
+
+
+def frames(error: BaseException) -> list[dict[str, Any]]:
+    """Return the frames of an exception, innermost first, at most 40."""
+    found = [
+        {"file": frame.filename, "line": frame.lineno, "function": frame.name}
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen importlib")
+    ]
+    found.reverse()
+    return found[:40]

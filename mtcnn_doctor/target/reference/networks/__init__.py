@@ -1,0 +1,57 @@
+"""The three networks of MTCNN, once for each framework, behind one interface."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ..weights import Weights
+
+__all__ = ["BACKENDS", "Networks", "create"]
+
+#: Names for :func:`create`, the one without a framework first.
+BACKENDS: tuple[str, ...] = ("numpy", "torch", "tensorflow", "onnxruntime")
+
+
+class Networks(Protocol):
+    """What the cascade needs of a backend.
+
+    Inputs are NumPy arrays (N, height, width, 3), normalised to (value - 127.5) / 128, RGB,
+    C-contiguous; outputs are NumPy arrays of a floating type. Logits are raw: column 1 is "face",
+    column 0 "no face"; the cascade makes probabilities of them. Offsets are dx1, dy1, dx2, dy2 in
+    units of the box, landmarks x1..x5, y1..y5 in units of the box.
+    """
+
+    def pnet(self, x: Any) -> tuple[Any, Any]:
+        """P-Net on a whole level: logits (N, h', w', 2), offsets (N, h', w', 4).
+
+        Each side is ceil((n - 2) / 2) - 4 long; the smallest input is 11 x 11.
+        """
+
+    def rnet(self, x: Any) -> tuple[Any, Any]:
+        """R-Net on crops (N, 24, 24, 3): logits (N, 2), offsets (N, 4)."""
+
+    def onet(self, x: Any) -> tuple[Any, Any, Any]:
+        """O-Net on crops (N, 48, 48, 3): logits (N, 2), offsets (N, 4), landmarks (N, 10)."""
+
+
+def create(
+    name: str, weights: Weights, device: str = "cpu", threads: int | None = None
+) -> Networks:
+    """Build the networks of one backend; imports its framework only now.
+
+    ``weights``: from :func:`..weights.load_weights`. ``device``: "cpu", or what the backend
+    understands ("cuda:0" and "mps" for torch, "gpu:0" for tensorflow, a provider name such as
+    "CUDAExecutionProvider" for onnxruntime). ``threads``: limits the framework's own threads
+    where it has some; None leaves its default.
+
+    Raises ValueError for an unknown name or a device the backend does not know, ImportError if the
+    framework is missing, and whatever the framework raises while it builds (torch: RuntimeError
+    or AssertionError for a device that is known but not usable).
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}, expected one of {', '.join(BACKENDS)}")
+    module = importlib.import_module(f".{name}_backend", __name__)
+    networks: Networks = module.create(weights, device=device, threads=threads)
+    return networks

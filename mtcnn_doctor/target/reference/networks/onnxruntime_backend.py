@@ -1,0 +1,70 @@
+"""The networks in ONNX Runtime, from models made in memory (see :mod:`.onnx_model`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime  # noqa: TID253 - this module is imported only when it is asked for
+
+from .onnx_model import build_models
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..weights import Weights
+
+__all__ = ["OnnxRuntimeNetworks", "create"]
+
+
+def create(
+    weights: Weights, device: str = "cpu", threads: int | None = None
+) -> OnnxRuntimeNetworks:
+    """See :func:`..create`. ``device``: "cpu" or the name of an execution provider."""
+    provider = "CPUExecutionProvider" if device == "cpu" else device
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise ValueError(f"onnxruntime has no provider {provider!r}, only {', '.join(available)}")
+    return OnnxRuntimeNetworks(weights, provider, threads)
+
+
+class OnnxRuntimeNetworks:
+    """P-Net, R-Net and O-Net as three inference sessions in float32."""
+
+    def __init__(self, weights: Weights, provider: str, threads: int | None = None) -> None:
+        self.provider = provider
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+            options.inter_op_num_threads = 1
+        models = build_models(weights)
+        self._pnet, self._rnet, self._onet = (
+            self._session(models[name], options) for name in ("pnet", "rnet", "onet")
+        )
+
+    def _session(self, model: bytes, options: Any) -> Any:
+        session = onnxruntime.InferenceSession(model, options, providers=[self.provider])
+        if self.provider not in session.get_providers():
+            # It falls back to the CPU with no more than a line in the log.
+            raise ValueError(f"onnxruntime could not start {self.provider}; see its messages")
+        return session
+
+    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = (y.transpose(0, 2, 3, 1) for y in self._run(self._pnet, x))
+        return logits, offsets
+
+    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = self._run(self._rnet, x)
+        return logits, offsets
+
+    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets, landmarks = self._run(self._onet, x)
+        return logits, offsets, landmarks
+
+    def _run(self, session: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
+        image = np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32)
+        outputs: list[NDArray[Any]] = session.run(None, {"image": image})
+        return outputs

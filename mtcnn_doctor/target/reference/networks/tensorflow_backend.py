@@ -1,0 +1,153 @@
+"""The networks in TensorFlow, as plain operations without Keras.
+
+Each network is traced once for inputs of unknown size. Without that every pyramid level of every
+new image size would be traced again, which costs more than running it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+import numpy as np
+import tensorflow as tf  # noqa: TID253 - this module is imported only when it is asked for
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..weights import Weights
+
+__all__ = ["TensorFlowNetworks", "create"]
+
+
+def create(weights: Weights, device: str = "cpu", threads: int | None = None) -> TensorFlowNetworks:
+    """See :func:`..create`. ``device``: "cpu", "gpu:0" ("cuda:0" means the same) or "/GPU:0".
+
+    ``threads`` can be set only before TensorFlow has run anything in this process; RuntimeError
+    otherwise.
+    """
+    if threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    return TensorFlowNetworks(weights, _device(device))
+
+
+def _device(name: str) -> str:
+    kind, _, index = name.lstrip("/").lower().replace("device:", "").partition(":")
+    kind = {"cuda": "gpu"}.get(kind, kind).upper()
+    place = f"{kind}:{index or 0}"
+    known = {":".join(d.name.split(":")[-2:]) for d in tf.config.list_logical_devices()}
+    if place not in known:
+        # With soft placement TensorFlow would use the CPU and say nothing.
+        raise ValueError(f"tensorflow has no device {name!r}, only {', '.join(sorted(known))}")
+    return "/" + place
+
+
+class TensorFlowNetworks:
+    """P-Net, R-Net and O-Net as three traced functions in float32, channels last.
+
+    ``traces``: how often each network has been traced; stays at one.
+    """
+
+    def __init__(self, weights: Weights, device: str) -> None:
+        self.device = device
+        self.traces: dict[str, int] = {"pnet": 0, "rnet": 0, "onet": 0}
+        with tf.device(device):
+            self._pnet = self._traced("pnet", _pnet, weights["pnet"], (None, None))
+            self._rnet = self._traced("rnet", _rnet, weights["rnet"], (24, 24))
+            self._onet = self._traced("onet", _onet, weights["onet"], (48, 48))
+
+    def _traced(
+        self,
+        name: str,
+        body: Callable[[Any, list[Any]], Sequence[Any]],
+        arrays: list[NDArray[np.float32]],
+        size: tuple[int | None, int | None],
+    ) -> Any:
+        constants = [tf.constant(_arrange(array), tf.float32) for array in arrays]
+
+        def traced(x: Any) -> Sequence[Any]:
+            self.traces[name] += 1  # runs while tracing only
+            with tf.device(self.device):
+                return body(x, constants)
+
+        signature = [tf.TensorSpec([None, *size, 3], tf.float32)]
+        return tf.function(traced, input_signature=signature, autograph=False)
+
+    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = self._run(self._pnet, x)
+        return logits, offsets
+
+    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = self._run(self._rnet, x)
+        return logits, offsets
+
+    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets, landmarks = self._run(self._onet, x)
+        return logits, offsets, landmarks
+
+    def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
+        with tf.device(self.device):
+            return [output.numpy() for output in network(tf.constant(x, tf.float32))]
+
+
+def _arrange(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Canonical to TensorFlow's order: kernels (y, x, in, out), dense (in, out).
+
+    A fully connected weight becomes (y, x, channel, out): the order in which a channels-last map
+    is flattened, and as a kernel that covers its whole map.
+    """
+    if array.ndim == 4:
+        return np.ascontiguousarray(array.transpose(2, 3, 1, 0))
+    return np.ascontiguousarray(array.T)
+
+
+def _conv(x: Any, weight: Any, bias: Any) -> Any:
+    return tf.nn.bias_add(tf.nn.conv2d(x, weight, strides=1, padding="VALID"), bias)
+
+
+def _dense(x: Any, weight: Any, bias: Any) -> Any:
+    return tf.nn.bias_add(tf.linalg.matmul(x, weight), bias)
+
+
+def _flat_dense(x: Any, weight: Any, bias: Any) -> Any:
+    inputs = int(np.prod(weight.shape[:3]))
+    flat = tf.reshape(x, [-1, inputs])
+    return _dense(flat, tf.reshape(weight, [inputs, weight.shape[3]]), bias)
+
+
+def _prelu(x: Any, slope: Any) -> Any:
+    return tf.where(x >= 0, x, slope * x)
+
+
+def _pool(x: Any, kernel: int, padding: str) -> Any:
+    # For the sizes met here SAME adds nothing in front and at most one row and column behind,
+    # which is Caffe's rounding up; where Caffe's window ends exactly, VALID says the same.
+    return tf.nn.max_pool2d(x, kernel, strides=2, padding=padding)
+
+
+def _pnet(x: Any, w: list[Any]) -> Sequence[Any]:
+    y = _pool(_prelu(_conv(x, w[0], w[1]), w[2]), 2, "SAME")
+    y = _prelu(_conv(y, w[3], w[4]), w[5])
+    y = _prelu(_conv(y, w[6], w[7]), w[8])
+    # The heads are 1 x 1 convolutions; (in, out) is such a kernel without its first two axes.
+    return _conv(y, w[9][None, None], w[10]), _conv(y, w[11][None, None], w[12])
+
+
+def _rnet(x: Any, w: list[Any]) -> Sequence[Any]:
+    y = _pool(_prelu(_conv(x, w[0], w[1]), w[2]), 3, "SAME")  # 22 to 11
+    y = _pool(_prelu(_conv(y, w[3], w[4]), w[5]), 3, "VALID")  # 9 to 4
+    y = _prelu(_conv(y, w[6], w[7]), w[8])
+    y = _prelu(_flat_dense(y, w[9], w[10]), w[11])
+    return _dense(y, w[12], w[13]), _dense(y, w[14], w[15])
+
+
+def _onet(x: Any, w: list[Any]) -> Sequence[Any]:
+    y = _pool(_prelu(_conv(x, w[0], w[1]), w[2]), 3, "SAME")  # 46 to 23
+    y = _pool(_prelu(_conv(y, w[3], w[4]), w[5]), 3, "VALID")  # 21 to 10
+    y = _pool(_prelu(_conv(y, w[6], w[7]), w[8]), 2, "VALID")  # 8 to 4
+    y = _prelu(_conv(y, w[9], w[10]), w[11])
+    y = _prelu(_flat_dense(y, w[12], w[13]), w[14])
+    return _dense(y, w[15], w[16]), _dense(y, w[17], w[18]), _dense(y, w[19], w[20])

@@ -1,0 +1,114 @@
+"""The networks in PyTorch, built of ordinary modules.
+
+Convolutions, PReLU, pooling and fully connected layers are called the way user code calls them,
+so a broken kernel in torch is met here as it would be there. torchvision is not needed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch  # noqa: TID253 - this module is imported only when torch is asked for
+from torch import nn  # noqa: TID253
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..weights import Weights
+
+__all__ = ["TorchNetworks", "create"]
+
+
+def create(weights: Weights, device: str = "cpu", threads: int | None = None) -> TorchNetworks:
+    """See :func:`..create`. ``device``: any torch device, "cpu", "cuda:0", "mps"."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"torch does not know the device {device!r}: {error}") from error
+    return TorchNetworks(weights, place)
+
+
+class _Features(nn.Module):  # type: ignore[misc]
+    """A trunk followed by parallel heads, with the arrays of a canonical list as parameters."""
+
+    def __init__(
+        self, trunk: list[nn.Module], heads: list[nn.Module], arrays: list[NDArray[np.float32]]
+    ) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(*trunk)
+        self.heads = nn.ModuleList(heads)
+        # Registration order is canonical order: layer by layer, weight before bias.
+        for parameter, array in zip(self.parameters(), arrays):
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(array).reshape(parameter.shape))
+            parameter.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """All heads' outputs for a batch in (N, C, H, W)."""
+        x = self.trunk(x)
+        return tuple(head(x) for head in self.heads)
+
+
+def _conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, kernel), nn.PReLU(outputs)]
+
+
+def _pool(kernel: int) -> nn.Module:
+    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+
+
+def _dense(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Flatten(), nn.Linear(inputs, outputs), nn.PReLU(outputs)]
+
+
+def _pnet(arrays: list[NDArray[np.float32]]) -> _Features:
+    trunk = [*_conv(3, 10, 3), _pool(2), *_conv(10, 16, 3), *_conv(16, 32, 3)]
+    return _Features(trunk, [nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)], arrays)
+
+
+def _rnet(arrays: list[NDArray[np.float32]]) -> _Features:
+    trunk = [*_conv(3, 28, 3), _pool(3), *_conv(28, 48, 3), _pool(3), *_conv(48, 64, 2)]
+    return _Features(
+        trunk + _dense(576, 128), [nn.Linear(128, outputs) for outputs in (2, 4)], arrays
+    )
+
+
+def _onet(arrays: list[NDArray[np.float32]]) -> _Features:
+    trunk = [*_conv(3, 32, 3), _pool(3), *_conv(32, 64, 3), _pool(3), *_conv(64, 64, 3), _pool(2)]
+    trunk += [*_conv(64, 128, 2), *_dense(1152, 256)]
+    return _Features(trunk, [nn.Linear(256, outputs) for outputs in (2, 4, 10)], arrays)
+
+
+class TorchNetworks:
+    """P-Net, R-Net and O-Net on one torch device, in float32 and channels-last memory order."""
+
+    def __init__(self, weights: Weights, device: torch.device) -> None:
+        self.device = device
+        self._pnet, self._rnet, self._onet = (
+            build(weights[name]).eval().to(device, memory_format=torch.channels_last)
+            for name, build in (("pnet", _pnet), ("rnet", _rnet), ("onet", _onet))
+        )
+
+    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = (y.transpose(0, 2, 3, 1) for y in self._run(self._pnet, x))
+        return logits, offsets
+
+    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = self._run(self._rnet, x)
+        return logits, offsets
+
+    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets, landmarks = self._run(self._onet, x)
+        return logits, offsets, landmarks
+
+    def _run(self, network: _Features, x: NDArray[Any]) -> list[NDArray[Any]]:
+        with torch.inference_mode():
+            # (N, H, W, C) in memory, seen as (N, C, H, W), is what torch calls channels_last.
+            batch = torch.from_numpy(x).to(self.device, torch.float32).permute(0, 3, 1, 2)
+            return [output.cpu().numpy() for output in network(batch)]

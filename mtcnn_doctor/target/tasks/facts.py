@@ -1,0 +1,26 @@
+"""Task ``facts``: run the named probes one after another and send what each collected."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import Any
+
+from ..channel import Channel
+from ..failures import describe
+
+
+def perform(channel: Channel, orders: dict[str, Any]) -> None:
+    """Send a ``fact`` for each probe in ``orders["probes"]``, or ``probe-failed``."""
+    for name in orders["probes"]:
+        channel.enter("probe", name)
+        channel.send("phase", name="probe " + name)
+        started = time.perf_counter()
+        try:
+            probe = importlib.import_module("..probes." + name, __package__)
+            value = probe.collect(orders)
+        except Exception as error:
+            channel.send("probe-failed", name=name, error=describe(error))
+            continue
+        elapsed = (time.perf_counter() - started) * 1000
+        channel.send("fact", name=name, value=value, took_ms=round(elapsed, 1))
