@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -142,6 +143,11 @@ def is_loaded(fact: Loaded | None) -> bool | None:
     if fact is None or "state" not in fact:
         return None
     return fact["state"] == "ok"
+
+
+def given(**facts: Any) -> dict[str, Any]:
+    """Return evidence without what is not known; underscores become blanks."""
+    return {name.replace("_", " "): value for name, value in facts.items() if value is not None}
 
 
 def joined(names: Iterable[str], most: int = 4) -> str:

@@ -11,6 +11,7 @@ from mtcnn_doctor.model import Finding, Findings, check, error, warning
 
 from ._installed import (
     PROVIDERS,
+    given,
     installed,
     is_loaded,
     joined,
@@ -123,7 +124,7 @@ def opencv_system_library(opencv: Loaded, packages: Packages | None = None) -> F
     yield error(
         f"cv2 needs {library}, which this system does not have",
         about="opencv",
-        evidence={"library": library, "distribution": joined(desktop) or None},
+        evidence=given(library=library, distribution=joined(desktop) or None),
         effect="`import cv2` fails.",
         cause="The desktop build of OpenCV is linked with graphics libraries of the system.",
         fix=", ".join(ways) + ".",
@@ -256,7 +257,7 @@ def mtcnn_missing_backend(packages: Packages) -> Findings:
     yield error(
         f"{label(mtcnn)} is installed and TensorFlow is not",
         about="mtcnn",
-        evidence={"mtcnn": mtcnn.get("version"), "tensorflow": None},
+        evidence={"mtcnn": mtcnn.get("version"), "tensorflow": "not installed"},
         effect="`import mtcnn` ends with: No module named 'tensorflow'.",
         cause="mtcnn does not declare TensorFlow as a requirement.",
         fix="Install TensorFlow.",
@@ -299,7 +300,7 @@ def mtcnn_pkg_resources(packages: Packages) -> Findings:
             f"{label(mtcnn)} needs pkg_resources, which "
             + (f"setuptools {version} no longer has" if version else "is not installed"),
             about="mtcnn",
-            evidence={"mtcnn": mtcnn.get("version"), "setuptools": version},
+            evidence={"mtcnn": mtcnn.get("version"), "setuptools": version or "not installed"},
             effect="`import mtcnn` ends with: No module named 'pkg_resources'.",
             cause="mtcnn 0.1 uses setuptools at run time without declaring it.",
             fix="Install an older setuptools, or move to mtcnn 1.0.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mtcnn_doctor.facts import Environment, Gpu, Loaded, Packages, Python, Settings
 from mtcnn_doctor.model import Findings, check, error, info, warning
 
-from ._installed import installed, label, local_label
+from ._installed import given, installed, label, local_label
 
 _NO_DRIVER = ("no-driver", "no-library")
 _HIDE_ALL = ("", "-1", "none", "nodevfiles")
@@ -108,7 +108,7 @@ def gpu_none(
     if expected:
         yield error(
             "no GPU was found, and one was expected",
-            evidence={"driver": gpu.get("nvml"), "answer": gpu.get("nvml_error")},
+            evidence=given(driver=gpu.get("nvml"), answer=gpu.get("nvml_error")),
             effect="Everything runs on the CPU.",
             cause="The machine has none, or the container was started without access to it.",
             fix="Check nvidia-smi on the host; start the container with --gpus all.",
@@ -116,7 +116,7 @@ def gpu_none(
     else:
         yield info(
             "no GPU: everything runs on the CPU",
-            evidence={"driver": gpu.get("nvml")},
+            evidence=given(driver=gpu.get("nvml")),
         )
 
 
@@ -154,11 +154,9 @@ def gpu_driver_missing(
     )
     builds = _cuda_builds(packages, torch, tensorflow)
     names = ", ".join(name for name, _ in builds)
-    evidence = {
-        "answer of the driver library": gpu.get("nvml_error"),
-        "CUDA builds": names or None,
-        "card on the bus": has_card,
-    }
+    evidence = given(
+        driver=gpu.get("nvml_error"), CUDA_builds=names or None, card_on_the_bus=has_card
+    )
     if state == "error":
         kind = error if builds or expected else info
         yield kind(
@@ -275,11 +273,12 @@ def gpu_not_visible(
         said = ((tensorflow or {}).get("stderr_tail") or "")[-400:]
         rows.append(("tensorflow", f"TensorFlow (CUDA {build.get('cuda_version', '?')})", said))
     for name, text, said in rows:
-        evidence = {"devices": _devices_text(gpu), "driver": gpu.get("driver_version")}
-        if gpu.get("cuda_driver_version"):
-            evidence["CUDA of the driver"] = gpu.get("cuda_driver_version")
-        if said:
-            evidence["it says"] = said
+        evidence = given(
+            devices=_devices_text(gpu),
+            driver=gpu.get("driver_version"),
+            CUDA_of_the_driver=gpu.get("cuda_driver_version"),
+            it_says=said or None,
+        )
         yield error(
             f"{text} does not see {_devices_text(gpu)}",
             about=name,
@@ -406,7 +405,7 @@ def pynvml_deprecated(packages: Packages) -> Findings:
         about="pynvml",
         evidence={
             "pynvml": old.get("version"),
-            "nvidia-ml-py": present.get("nvidia-ml-py", {}).get("version"),
+            "nvidia-ml-py": present.get("nvidia-ml-py", {}).get("version", "not installed"),
         },
         effect="Which of the two is imported depends on the order of installation."
         if both and own_module

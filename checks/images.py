@@ -7,6 +7,8 @@ import posixpath
 from mtcnn_doctor.facts import ImageFile
 from mtcnn_doctor.model import Findings, check, error, info, warning
 
+from ._installed import given
+
 #: Smallest face, in pixels, that detectors look for unless told otherwise.
 MIN_FACE = 20
 _READABLE = ("png", "jpeg", "gif", "bmp", "webp", "tiff", "pnm", "jpeg2000", "avif")
@@ -84,12 +86,9 @@ def image_unreadable(images: list[ImageFile]) -> Findings:
         yield error(
             f"{name} {words}",
             about=name,
-            evidence={
-                "path": image.get("path"),
-                "format": kind,
-                "bytes": image.get("size_bytes"),
-                "error": failed,
-            },
+            evidence=given(
+                path=image.get("path"), format=kind, bytes=image.get("size_bytes"), error=failed
+            ),
             effect="cv2.imread returns None for it; other readers raise an error.",
             cause=cause,
             fix=fix,
@@ -124,7 +123,7 @@ def image_grayscale(images: list[ImageFile]) -> Findings:
             yield warning(
                 f"{name} is stored {how}",
                 about=name,
-                evidence={"channels": channels, "palette": image.get("palette")},
+                evidence=given(channels=channels, palette=image.get("palette")),
                 effect="Loaded with Pillow, scikit-image or imageio it has no third dimension, and"
                 " MTCNN packages raise an error; cv2.imread makes three channels of it.",
                 fix='Convert on loading: Image.open(path).convert("RGB").',
@@ -165,7 +164,7 @@ def image_alpha(images: list[ImageFile]) -> Findings:
         yield warning(
             f"{name} has {what}",
             about=name,
-            evidence={"channels": image.get("channels"), "format": image.get("format")},
+            evidence=given(channels=image.get("channels"), format=image.get("format")),
             effect="Readers that keep it give arrays of height by width by 4, which MTCNN packages"
             " refuse; cv2.imread drops it by default.",
             fix='Convert on loading: Image.open(path).convert("RGB").',

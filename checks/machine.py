@@ -8,7 +8,7 @@ from mtcnn_doctor.facts import Cpu, Loaded, Memory, Packages, Python, Threads
 from mtcnn_doctor.knowledge import cpu_needs
 from mtcnn_doctor.model import Findings, check, error, warning
 
-from ._installed import FRAMEWORKS, installed, is_loaded, label
+from ._installed import FRAMEWORKS, given, installed, is_loaded, label
 
 _GIB = 1024**3
 _X86 = ("x86_64", "amd64", "x64")
@@ -75,7 +75,7 @@ def cpu_instructions(
         yield error(
             f"{label(distribution)} needs a processor with {name}",
             about=key,
-            evidence={"processor": cpu.get("model"), "missing": ", ".join(missing)},
+            evidence=given(processor=cpu.get("model"), missing=", ".join(missing)),
             effect=f"`import {framework or key}` dies of an illegal instruction or refuses.",
             cause="The published wheels are compiled for newer processors; virtual machines often"
             f" hide features of their host ({source}).",
@@ -186,11 +186,11 @@ def container_memory_limit(memory: Memory) -> Findings:
         has = f", of {total / _GIB:.1f} GiB that the machine has" if total else ""
         yield warning(
             f"{source} allows {limit / _GIB:.1f} GiB of memory{has}",
-            evidence={
-                "limit": f"{limit / _GIB:.2f} GiB",
-                "set by": source,
-                "used": f"{usage / _GIB:.2f} GiB" if usage else None,
-            },
+            evidence=given(
+                limit=f"{limit / _GIB:.2f} GiB",
+                set_by=source,
+                used=f"{usage / _GIB:.2f} GiB" if usage else None,
+            ),
             effect="A run that needs more is killed without a traceback."
             if source == "the control group"
             else "Allocations beyond it fail, and libraries that do not check crash.",

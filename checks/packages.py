@@ -11,6 +11,7 @@ from mtcnn_doctor.model import Finding, Findings, check, error, warning
 
 from ._installed import (
     PROVIDERS,
+    given,
     joined,
     label,
     local_label,
@@ -87,11 +88,11 @@ def _judge_files(distribution: Distribution) -> Iterator[Finding]:
     yield error(
         f"{label(distribution)} is incomplete: {' and '.join(parts)}",
         about=key,
-        evidence={
-            "missing": joined(distribution.get("files_missing") or []),
-            "cut short": joined(distribution.get("files_truncated") or []),
-            "location": distribution.get("location"),
-        },
+        evidence=given(
+            missing=joined(distribution.get("files_missing") or []) or None,
+            cut_short=joined(distribution.get("files_truncated") or []) or None,
+            location=distribution.get("location"),
+        ),
         effect=f"Imports of {key} fail, at once or when {posixpath.basename(names[0])} is needed."
         if names
         else f"Imports of {key} fail.",

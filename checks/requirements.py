@@ -225,7 +225,7 @@ def requirement_conflict(
         yield info(
             f"{len(elsewhere)} requirements outside MTCNN's packages are not met",
             about="other packages",
-            evidence={row.dependant: row.text for row in elsewhere[:10]},
+            evidence={f"{row.dependant} ({row.requirement})": row.text for row in elsewhere[:10]},
             effect="MTCNN does not depend on these packages.",
         )
 

@@ -5,94 +5,13 @@ The facts are the runs of the report (plain data, see ``mtcnn_doctor.model.Run``
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mtcnn_doctor.knowledge import match_error
-from mtcnn_doctor.model import Finding, Findings, check, error, warning
+from mtcnn_doctor.model import Findings, check, error, warning
 
-Runs = Sequence[Mapping[str, Any]]
-
-_STAGES = {
-    "start": "while the interpreter started",
-    "import": "while it was imported",
-    "build": "while the networks were built",
-    "pyramid": "while the image pyramid was built",
-    "pnet": "in P-Net",
-    "rnet": "in R-Net",
-    "onet": "in O-Net",
-    "report": "after the last image",
-    "shutdown": "after the work was done, while the interpreter shut down",
-}
-
-
-def _where(run: Mapping[str, Any]) -> str:
-    stage, step = run.get("stage"), run.get("step")
-    place = _STAGES.get(stage or "", f"in stage {stage}")
-    return f"{place} ({step})" if step else place
-
-
-def _with(run: Mapping[str, Any]) -> str:
-    version = run.get("version")
-    return f"{run['name']} {version}" if version else str(run["name"])
-
-
-def _of(runs: Runs, outcome: str) -> Iterator[Mapping[str, Any]]:
-    return (run for run in runs if run["kind"] == "backend" and run["outcome"] == outcome)
-
-
-def _frames(run: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{frame['file']}:{frame['line']} {frame['function']}"
-        for frame in run.get("python_traceback") or ()
-    ][:6]
-
-
-def _openmp(run: Mapping[str, Any]) -> list[str]:
-    return [
-        library["path"]
-        for library in run.get("native_libraries") or ()
-        if library["kind"] == "openmp"
-    ]
-
-
-def _memory(run: Mapping[str, Any]) -> str:
-    memory = run.get("memory") or {}
-    peak, available = memory.get("peak_rss_mb"), memory.get("available_mb_at_start")
-    if peak is None:
-        return "not known"
-    text = f"peak {peak:.0f} MiB"
-    if available is not None:
-        text += f", {available:.0f} MiB were available at its start"
-    return text
-
-
-def _last_words(run: Mapping[str, Any]) -> str:
-    lines = [line for line in (run.get("stderr_tail") or "").splitlines() if line.strip()]
-    # What faulthandler says on stderr is in the frames already.
-    lines = [line for line in lines if not line.startswith(("  File ", "Fatal Python", "Thread "))]
-    return lines[-1][:300] if lines else ""
-
-
-def _evidence(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the death certificate as evidence: only what is known."""
-    found = {
-        "exit code": run.get("exit_code"),
-        "signal": run.get("signal"),
-        "stage": run.get("stage"),
-        "step": run.get("step"),
-        "python frames": _frames(run),
-        "openmp libraries": _openmp(run),
-        "memory": _memory(run),
-        "last words": _last_words(run),
-    }
-    return {key: value for key, value in found.items() if value not in (None, "", [])}
-
-
-def _roots(run: Mapping[str, Any]) -> tuple[str, ...]:
-    causes = ("broken-install", "import-failure", "numpy-abi", "cpu-instructions")
-    packages = dict.fromkeys(["numpy", run["name"]])
-    return (*(f"{cause}:{package}" for cause in causes for package in packages), "numpy-missing")
+from ._deaths import Runs, certificate, crash_advice, crash_cause, named, roots, runs_with, where
 
 
 @check("backend-crash", family="runs", title="no backend crashed", level=2)
@@ -119,70 +38,17 @@ def backend_crash(runs: Runs) -> Findings:
     - https://docs.python.org/3/library/faulthandler.html
     - https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html
     """
-    for run in _of(runs, "crash"):
+    for run in runs_with(runs, "crash"):
         how = run.get("signal") or "an early exit"
         yield error(
-            f"{_with(run)} died of {how} (exit {run['exit_code']}) {_where(run)}",
+            f"{named(run)} died of {how} (exit {run['exit_code']}) {where(run)}",
             about=run["name"],
-            evidence=_evidence(run),
+            evidence=certificate(run),
             effect="your program or notebook kernel dies here too, and no except clause sees it",
-            cause=_crash_cause(run),
-            fix=_crash_advice(run),
-            requires=_roots(run),
+            cause=crash_cause(run),
+            fix=crash_advice(run),
+            requires=roots(run),
         )
-
-
-def _intruder(run: Mapping[str, Any]) -> str | None:
-    """Return the file of foreign code that the framework's call ended up in, if there is one.
-
-    Frames are read from the innermost outwards, past the standard library: what is met first
-    should belong to an installed package. A file from elsewhere has replaced the package's code.
-    """
-    for frame in run.get("python_traceback") or ():
-        file = str(frame["file"]).replace("\\", "/")
-        if "site-packages/" in file or "dist-packages/" in file or "mtcnn_doctor/target/" in file:
-            return None
-        standard = "/lib/python3" in file.lower() or "/lib/pypy" in file.lower()
-        if not standard and not file.startswith("<"):
-            return str(frame["file"])
-    return None
-
-
-def _crash_cause(run: Mapping[str, Any]) -> str:
-    intruder = _intruder(run)
-    meaning = run.get("reason") or ""
-    if intruder is None:
-        return meaning
-    return f"{intruder} replaces code of {run['name']} and died in its place ({meaning})"
-
-
-def _crash_advice(run: Mapping[str, Any]) -> str:
-    openmp = _openmp(run)
-    intruder = _intruder(run)
-    if intruder is not None:
-        return (
-            f"remove {intruder} from the environment (or what it does to {run['name']}); "
-            f"it is not part of any installed package"
-        )
-    if run.get("signal") == "SIGILL":
-        return (
-            "this processor lacks an instruction that the wheel uses; install a build for it "
-            "(an older release, or one from conda-forge)"
-        )
-    if run.get("signal") == "SIGKILL":
-        return (
-            "find out who killed it: a container or job limit, the out-of-memory killer "
-            "(dmesg), or an administrator"
-        )
-    if len({path.rsplit("/", 1)[-1].split(".")[0] for path in openmp}) > 1:
-        return (
-            "two OpenMP runtimes are loaded, which is known to crash: install all native "
-            "packages from one source (pip or conda, not both)"
-        )
-    return (
-        f"repeat it with: mtcnn-doctor bench --backend {run['name']}; if it repeats, set "
-        f"OMP_NUM_THREADS=1, then reinstall {run['name']} in a fresh environment"
-    )
 
 
 @check("backend-timeout", family="runs", title="no backend hung", level=2)
@@ -204,15 +70,15 @@ def backend_timeout(runs: Runs) -> Findings:
     ## Sources
     - https://docs.python.org/3/library/faulthandler.html#dumping-the-traceback-on-a-user-signal
     """
-    for run in _of(runs, "timeout"):
+    for run in runs_with(runs, "timeout"):
         yield error(
-            f"{_with(run)} hung {_where(run)}",
+            f"{named(run)} hung {where(run)}",
             about=run["name"],
-            evidence=_evidence(run),
+            evidence=certificate(run),
             effect="your program waits forever at this place",
             cause=run.get("reason") or "",
             fix="see what the innermost frame waits for; on a slow machine raise --timeout",
-            requires=_roots(run),
+            requires=roots(run),
         )
 
 
@@ -234,16 +100,16 @@ def backend_out_of_memory(runs: Runs) -> Findings:
     ## Sources
     - https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files
     """
-    for run in _of(runs, "out-of-memory"):
+    for run in runs_with(runs, "out-of-memory"):
         yield error(
-            f"{_with(run)} ran out of memory {_where(run)}",
+            f"{named(run)} ran out of memory {where(run)}",
             about=run["name"],
-            evidence=_evidence(run),
+            evidence=certificate(run),
             effect="MTCNN cannot run here with the memory that is allowed",
             cause=run.get("reason") or "",
             fix="raise the memory limit (container, job, ulimit -v) or free memory; smaller "
             "images and a larger min_face_size need less",
-            requires=_roots(run),
+            requires=roots(run),
         )
 
 
@@ -264,23 +130,23 @@ def backend_error(runs: Runs) -> Findings:
     ## Sources
     - The known failures: `mtcnn_doctor/knowledge/signatures.toml`
     """
-    for run in _of(runs, "error"):
+    for run in runs_with(runs, "error"):
         text = "\n".join(
             [(run.get("error") or {}).get("message", ""), run.get("stderr_tail") or ""]
         )
         known = match_error(f"{run.get('reason') or ''}\n{text}")
         yield error(
-            f"{_with(run)} raised {(run.get('error') or {}).get('type', 'an exception')} "
-            f"{_where(run)}",
+            f"{named(run)} raised {(run.get('error') or {}).get('type', 'an exception')} "
+            f"{where(run)}",
             about=run["name"],
-            evidence={**_evidence(run), "exception": run.get("reason")},
+            evidence={**certificate(run), "exception": run.get("reason")},
             effect=f"MTCNN on {run['name']} does not run",
             cause=known[0].cause if known else (run.get("reason") or ""),
             fix=known[0].remedy
             if known
             else f"read the frames; if they lie inside {run['name']}, reinstall it",
             commands=known[0].commands if known else (),
-            requires=_roots(run),
+            requires=roots(run),
         )
 
 
@@ -305,7 +171,7 @@ def backend_wrong_result(runs: Runs) -> Findings:
     - Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment Using Multitask Cascaded
       Convolutional Networks, IEEE Signal Processing Letters 23(10), 2016
     """
-    for run in _of(runs, "wrong-result"):
+    for run in runs_with(runs, "wrong-result"):
         divergence = run.get("divergence") or {}
         evidence: dict[str, Any] = {"what": run.get("reason")}
         if divergence.get("stage"):
@@ -327,14 +193,14 @@ def backend_wrong_result(runs: Runs) -> Findings:
         stage = divergence.get("stage") or run.get("stage")
         at = f", first in {stage}" if stage and stage != "compare" else ""
         yield error(
-            f"{_with(run)} runs but finds the wrong faces{at}",
+            f"{named(run)} runs but finds the wrong faces{at}",
             about=run["name"],
             evidence=evidence,
             effect="faces are missed, invented or misplaced without any error",
             cause=run.get("reason") or "",
             fix=f"do not trust {run['name']} on this machine; remove what patches it "
             "(sitecustomize, plug-ins), then reinstall it in a fresh environment",
-            requires=_roots(run),
+            requires=roots(run),
         )
 
 
@@ -384,7 +250,7 @@ def backend_missing(runs: Runs, settings: Mapping[str, Any]) -> Findings:
     - https://packaging.python.org/en/latest/tutorials/installing-packages/
     """
     asked = settings.get("backends_requested") or ()
-    for run in _of(runs, "not-installed"):
+    for run in runs_with(runs, "not-installed"):
         if run["name"] in asked:
             yield error(
                 f"{run['name']} is not installed in this interpreter",
@@ -420,118 +286,3 @@ def numpy_missing(runs: Runs, packages: Mapping[str, Any]) -> Findings:
             fix="install NumPy",
             commands=("pip install numpy",),
         )
-
-
-@check("python-startup", family="interpreter", title="the interpreter starts", level=1)
-def python_startup(startup: Mapping[str, Any] | None = None) -> Iterator[Finding]:
-    """Whether the target interpreter reaches the first line of a program.
-
-    ## What it checks
-    The interpreter runs when started without `site` and environment (`python -E -s -S`), and
-    dies, hangs or exits when started the ordinary way.
-
-    ## Why it matters
-    Nothing else can be examined, and no program can run.
-
-    ## How to fix it
-    Look for a `sitecustomize.py` or `usercustomize.py`, a `.pth` file with code in
-    site-packages, and the variables PYTHONPATH, PYTHONHOME and LD_PRELOAD.
-
-    ## Sources
-    - https://docs.python.org/3/library/site.html
-    """
-    if not startup:
-        return
-    if startup.get("timed_out"):
-        how = "hangs"
-    elif startup.get("signal"):
-        how = f"dies of {startup['signal']} (exit {startup['exit_code']})"
-    else:
-        how = f"ends with exit code {startup['exit_code']}"
-    frames = [
-        f"{frame['file']}:{frame['line']} {frame['function']}"
-        for frame in startup.get("python_traceback") or ()
-        if "<frozen" not in frame["file"]
-    ]
-    said = [line for line in (startup.get("stderr_tail") or "").splitlines() if line.strip()]
-    evidence: dict[str, Any] = {}
-    if frames:
-        evidence["python frames"] = frames[:4]
-    elif said:
-        evidence["last words"] = said[-1][:300]
-    yield error(
-        f"the interpreter {how} before it runs a program",
-        about="python",
-        evidence=evidence,
-        effect="nothing can run in this interpreter, and nothing else could be examined",
-        cause="it starts without site and environment (python -E -s -S), so its site "
-        "customisation or its environment variables are at fault",
-        fix="look into sitecustomize.py, usercustomize.py, .pth files in site-packages, "
-        "PYTHONPATH, PYTHONHOME and LD_PRELOAD",
-    )
-
-
-@check("probe-failed", family="doctor", title="every probe answered")
-def probe_failed(probes: Mapping[str, Any]) -> Findings:
-    """Whether each probe could collect its facts.
-
-    ## What it checks
-    Probes that raised, died or ran out of time.
-
-    ## Why it matters
-    The report is incomplete: checks that need those facts were skipped.
-
-    ## How to fix it
-    Run again; if it stays, report it with the output of `--format json`. A GPU probe that hangs
-    usually means a hanging driver: try `nvidia-smi`.
-
-    ## Sources
-    - CONTRIBUTING.md of this project
-    """
-    for failed in probes.get("failed") or ():
-        yield warning(
-            f"the probe {failed['probe']} could not collect its facts",
-            about=failed["probe"],
-            evidence={"reason": failed["reason"]},
-            effect="the report is incomplete",
-            fix="run again; if it stays, report it with the output of --format json",
-        )
-
-
-@check("check-failed", family="doctor", title="no check failed")
-def check_failed() -> Findings:
-    """Whether a check raised an exception of its own.
-
-    ## What it checks
-    The registry catches what a check raises and reports it under this id.
-
-    ## Why it matters
-    What the check would have found is not known.
-
-    ## How to fix it
-    Report it to whoever wrote the check, built-in ones to this project. `--ignore ID` leaves
-    the check out.
-
-    ## Sources
-    - CONTRIBUTING.md of this project
-    """
-    return ()
-
-
-@check("plugin-failed", family="doctor", title="every plug-in loaded")
-def plugin_failed() -> Findings:
-    """Whether the checks of other packages and of configured files could be loaded.
-
-    ## What it checks
-    Entry points of the group `mtcnn_doctor.checks` and the files named under `plugins`.
-
-    ## Why it matters
-    Their checks were not made.
-
-    ## How to fix it
-    Mend or remove the plug-in.
-
-    ## Sources
-    - CONTRIBUTING.md of this project
-    """
-    return ()

@@ -32,9 +32,7 @@ def box_error(a: Sequence[float], b: Sequence[float]) -> float:
     )
 
 
-def keypoint_error(
-    a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]]
-) -> float:
+def keypoint_error(a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[float]]) -> float:
     """Return the largest coordinate difference of the keypoints both sides have, in pixels."""
     errors = [abs(a[n][axis] - b[n][axis]) for n in a.keys() & b.keys() for axis in (0, 1)]
     return max(errors, default=0.0)
@@ -82,22 +80,16 @@ def compare(
     pairs = _pairs(expected, found)
     matched_expected = {i for i, _ in pairs}
     matched_found = {j for _, j in pairs}
-    required = {
-        i for i, e in enumerate(expected) if e.get("required", e["confidence"] >= SURE)
-    }
+    required = {i for i, e in enumerate(expected) if e.get("required", e["confidence"] >= SURE)}
     missing = required - matched_expected
-    extra = [
-        j for j, f in enumerate(found) if j not in matched_found and f["confidence"] >= SURE
-    ]
+    extra = [j for j, f in enumerate(found) if j not in matched_found and f["confidence"] >= SURE]
     errors: dict[str, float] = {"box": 0.0, "keypoint": 0.0, "confidence": 0.0}
     for i, j in pairs:
         if i not in required:
             continue
         e, f = expected[i], found[j]
         errors["box"] = max(errors["box"], box_error(e["box"], f["box"]))
-        errors["keypoint"] = max(
-            errors["keypoint"], keypoint_error(e["keypoints"], f["keypoints"])
-        )
+        errors["keypoint"] = max(errors["keypoint"], keypoint_error(e["keypoints"], f["keypoints"]))
         errors["confidence"] = max(errors["confidence"], abs(e["confidence"] - f["confidence"]))
     agrees = (
         not missing

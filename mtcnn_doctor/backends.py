@@ -7,21 +7,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Backend:
-    """Something that executes the reference networks; ``fact`` names its level-2 fact."""
+    """Something that executes the reference networks.
+
+    ``module`` is its import name, ``fact`` its level-2 fact, ``distributions`` the packages that
+    bring it, by normalised name.
+    """
 
     name: str
     module: str
     fact: str
-    install: str
+    distributions: tuple[str, ...]
 
 
 BACKENDS: dict[str, Backend] = {
     backend.name: backend
     for backend in (
-        Backend("numpy", "numpy", "numpy", "numpy"),
-        Backend("torch", "torch", "torch", "torch"),
-        Backend("tensorflow", "tensorflow", "tensorflow", "tensorflow"),
-        Backend("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime"),
+        Backend("numpy", "numpy", "numpy", ("numpy",)),
+        Backend("torch", "torch", "torch", ("torch",)),
+        Backend(
+            "tensorflow",
+            "tensorflow",
+            "tensorflow",
+            ("tensorflow", "tensorflow-cpu", "tensorflow-intel", "tensorflow-macos"),
+        ),
+        Backend(
+            "onnxruntime",
+            "onnxruntime",
+            "onnxruntime",
+            ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
+        ),
     )
 }
 

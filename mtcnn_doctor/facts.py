@@ -59,6 +59,7 @@ class Module(TypedDict, total=False):
     namespace: bool  # a folder without __init__.py
     shadow: str | None  # a file or folder of the working directory or PYTHONPATH that wins
     shadow_from: str  # "working directory" or "PYTHONPATH"
+    local: str  # a file of the working directory with this name, nothing else being found
     hides: str  # what it hides: the path of the installed package or "the standard library"
 
 

@@ -22,8 +22,10 @@ class Picture:
 
 @lru_cache(maxsize=1)
 def _expected() -> dict[str, Any]:
-    text = resources.files("mtcnn_doctor.reference_images").joinpath("expected.json").read_text(
-        encoding="utf-8"
+    text = (
+        resources.files("mtcnn_doctor.reference_images")
+        .joinpath("expected.json")
+        .read_text(encoding="utf-8")
     )
     document: dict[str, Any] = json.loads(text)
     return document

@@ -128,9 +128,7 @@ def error(
     requires: Sequence[str] = (),
 ) -> Finding:
     """Return a finding that will stop the user."""
-    return _finding(
-        Severity.ERROR, title, about, evidence, effect, cause, fix, commands, requires
-    )
+    return _finding(Severity.ERROR, title, about, evidence, effect, cause, fix, commands, requires)
 
 
 def warning(

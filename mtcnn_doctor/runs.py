@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mtcnn_doctor import agreement
+from mtcnn_doctor.backends import Backend
 from mtcnn_doctor.gallery import Picture
 from mtcnn_doctor.model import Outcome, Run
 from mtcnn_doctor.sandbox import Ending
@@ -18,18 +19,20 @@ _STDERR_TAIL = 4000
 
 def run_of(
     ending: Ending,
-    backend: str,
+    backend: Backend,
     pictures: Sequence[Picture],
     tolerance: Mapping[str, float],
+    installed: str | None = None,
     device: str = "cpu",
 ) -> Run:
     """Return the run that an ending amounts to.
 
     Args:
         ending: What was heard of the child of task ``reference``.
-        backend: Name of the backend.
+        backend: The backend that was ordered.
         pictures: The images that were ordered, with the faces expected on them.
         tolerance: How far the backend may be from the expected faces.
+        installed: Its version by its metadata, for the case that it never said its own.
         device: Device that was ordered.
     """
     outcome, reason, place, error = _judge_ending(ending)
@@ -39,13 +42,13 @@ def run_of(
         wrong = _wrong_because(results, agreed)
         if wrong is not None:
             outcome, reason, place = Outcome.WRONG_RESULT, *wrong
-    loaded = ending.last("loaded") or {}
+    told = [message["value"] for message in ending.of("loaded") if message["name"] == backend.fact]
     failed = outcome not in (Outcome.OK, Outcome.WRONG_RESULT)
     frames = (error or {}).get("traceback") or ending.python_frames
     return Run(
-        name=backend,
+        name=backend.name,
         outcome=outcome,
-        version=(loaded.get("value") or {}).get("version"),
+        version=(told[-1].get("version") if told else None) or installed,
         device=device,
         exit_code=ending.exit_code,
         signal=ending.signal,

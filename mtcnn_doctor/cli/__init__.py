@@ -18,9 +18,12 @@ from mtcnn_doctor.errors import (
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; the only place that catches everything."""
-    from mtcnn_doctor.cli.app import build
+    from mtcnn_doctor.collect import early
 
     try:
+        early.start(arguments)
+        from mtcnn_doctor.cli.app import build
+
         result = build()(args=list(arguments), standalone_mode=True)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -42,4 +45,6 @@ def run(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return EXIT_INTERNAL
+    finally:
+        early.drop()
     return result if isinstance(result, int) else EXIT_OK

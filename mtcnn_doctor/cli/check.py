@@ -62,6 +62,7 @@ def check(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Check whether MTCNN runs on an interpreter and finds the right faces."""
+    started = options.started()
     config = configuration.find(Path.cwd())
     options.check_output(output)
     checks = registry.load(config.plugins)
@@ -100,6 +101,7 @@ def check(
                     command=command,
                     plugin_failures=failures,
                     listener=progress.hear,
+                    started=started,
                 )
             )
     threshold = fail_on.value if fail_on is not None else config.fail_on or "error"

@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Annotated
 import typer
 
 from mtcnn_doctor.backends import BACKENDS
+from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S
 from mtcnn_doctor.errors import UsageError
 
 
@@ -51,7 +53,13 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is wrong.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
 
-DEFAULT_TIMEOUT_S = 120.0
+
+def started() -> float:
+    """Return when this process was started, on the clock of ``time.monotonic()``."""
+    import psutil
+
+    age = max(0.0, time.time() - psutil.Process().create_time())
+    return time.monotonic() - age
 
 
 def timeout(given: float | None, configured: float | None = None) -> float:

@@ -46,9 +46,7 @@ def images_of(source: Path) -> list[Path]:
             if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS
         )
         if not found:
-            raise UsageError(
-                f"--source {source} holds no image files ({', '.join(IMAGE_ENDINGS)})"
-            )
+            raise UsageError(f"--source {source} holds no image files ({', '.join(IMAGE_ENDINGS)})")
         return found
     if not source.is_file():
         raise UsageError(f"no file or folder {source}; give --source an image or a folder")
@@ -66,9 +64,7 @@ def bench(request: BenchRequest) -> Report:
         Request(
             target=request.target,
             checks=[
-                check
-                for check in request.checks
-                if check.family in _FAMILIES or check.id in _IDS
+                check for check in request.checks if check.family in _FAMILIES or check.id in _IDS
             ],
             level=2,
             backends=request.backends,

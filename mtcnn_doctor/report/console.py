@@ -15,7 +15,7 @@ from mtcnn_doctor.report.look import STYLES, Look
 from mtcnn_doctor.report.redact import Redactor
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import Console
 
 _KEY_WIDTH = 18
 
@@ -32,21 +32,12 @@ class ConsoleReporter:
         quiet: bool = False,
         redactor: Redactor | None = None,
     ) -> None:
-        from rich.console import Console
-
+        self._stream = stream
         self._look = Look.of(stream, no_color)
         self._verbose = verbose
         self._quiet = quiet
         self._redact = redactor or Redactor()
-        self._console = Console(
-            file=stream,
-            no_color=not self._look.color,
-            force_terminal=self._look.color,
-            highlight=False,
-            markup=False,
-            emoji=False,
-            soft_wrap=True,
-        )
+        self._console = _colored(stream) if self._look.color else None
 
     def report(self, report: Report, exit_code: int) -> None:
         """Write the whole report."""
@@ -161,8 +152,9 @@ class ConsoleReporter:
                     f"{finding.id} ({finding.about})"
                 )
         for root, names in left_out.items():
-            self._line(f"  {_count(len(names), 'finding')} follow from {root}: {', '.join(names)}",
-                       "dim")
+            verb = "follows" if len(names) == 1 else "follow"
+            text = f"  {_count(len(names), 'finding')} {verb} from {root}: {', '.join(names)}"
+            self._line(text, "dim")
 
     def _passed(self, findings: list[Finding]) -> None:
         for finding in findings:
@@ -205,15 +197,30 @@ class ConsoleReporter:
         self._pieces([(text, style)])
 
     def _pieces(self, pieces: Iterable[tuple[str, str]]) -> None:
-        self._console.print(self._text(pieces))
-
-    def _text(self, pieces: Iterable[tuple[str, str]]) -> Text:
+        fitting = [(self._look.fit(text), style) for text, style in pieces]
+        if self._console is None:
+            self._stream.write("".join(text for text, _ in fitting) + "\n")
+            return
         from rich.text import Text
 
-        text = Text()
-        for piece, style in pieces:
-            text.append(self._look.fit(piece), style or None)
-        return text
+        line = Text()
+        for text, style in fitting:
+            line.append(text, style or None)
+        self._console.print(line)
+
+
+def _colored(stream: IO[str]) -> Console:
+    """Return a console for coloured text; rich is loaded only where there are colours."""
+    from rich.console import Console
+
+    return Console(
+        file=stream,
+        force_terminal=True,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=True,
+    )
 
 
 def _by_family(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]]]:

@@ -13,10 +13,22 @@ _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 #: Marks and words for each severity; the word stands beside the mark, never colour alone.
 MARKS = {"error": "✗", "warning": "!", "info": "i", "pass": "✓", "skip": "-", "crash": "☠"}
-ASCII_MARKS = {"error": "xx", "warning": "!!", "info": "i ", "pass": "ok", "skip": "--",
-               "crash": "xx"}
-STYLES = {"error": "bold red", "warning": "bold yellow", "info": "cyan", "pass": "green",
-          "skip": "dim", "crash": "bold red"}
+ASCII_MARKS = {
+    "error": "xx",
+    "warning": "!!",
+    "info": "i ",
+    "pass": "ok",
+    "skip": "--",
+    "crash": "xx",
+}
+STYLES = {
+    "error": "bold red",
+    "warning": "bold yellow",
+    "info": "cyan",
+    "pass": "green",
+    "skip": "dim",
+    "crash": "bold red",
+}
 
 
 def clean(text: str) -> str:
@@ -78,8 +90,21 @@ class Look:
         return lines
 
 
-_ASCII = {"·": "|", "×": "x", "–": "-", "—": "-", "→": "->", "≥": ">=", "≤": "<=", "…": "...",
-          "’": "'", "“": '"', "”": '"', "±": "+-", "Δ": "d"}
+_ASCII = {
+    "·": "|",
+    "×": "x",
+    "–": "-",
+    "—": "-",
+    "→": "->",
+    "≥": ">=",
+    "≤": "<=",
+    "…": "...",
+    "’": "'",
+    "“": '"',
+    "”": '"',
+    "±": "+-",
+    "Δ": "d",
+}
 
 
 def _plain(text: str) -> str:

@@ -40,13 +40,13 @@ class Redactor:
             )
         if user and user.lower() not in _COMMON:
             self._rules.append(
-                (re.compile(rf"(?<=[{_SEPARATORS}]){re.escape(user)}(?=[{_SEPARATORS}]|$)"),
-                 "<user>")
+                (
+                    re.compile(rf"(?<=[{_SEPARATORS}]){re.escape(user)}(?=[{_SEPARATORS}]|$)"),
+                    "<user>",
+                )
             )
         if len(host) > 2 and host.lower() not in _COMMON:
-            self._rules.append(
-                (re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-])"), "<host>")
-            )
+            self._rules.append((re.compile(rf"(?<![\w.-]){re.escape(host)}(?![\w-])"), "<host>"))
 
     def text(self, text: str) -> str:
         """Return a text without the names."""

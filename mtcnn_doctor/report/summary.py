@@ -8,10 +8,26 @@ from typing import Any
 from mtcnn_doctor.model import Outcome, Report, Run
 
 #: Distributions shown on the packages line, where installed.
-_SHOWN = ("numpy", "opencv-python", "opencv-python-headless", "opencv-contrib-python",
-          "opencv-contrib-python-headless", "mtcnn", "facenet-pytorch", "keras")
-_FRAMEWORKS = ("torch", "torchvision", "tensorflow", "tensorflow-cpu", "tensorflow-intel",
-               "tensorflow-macos", "onnxruntime", "onnxruntime-gpu")
+_SHOWN = (
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "opencv-contrib-python",
+    "opencv-contrib-python-headless",
+    "mtcnn",
+    "facenet-pytorch",
+    "keras",
+)
+_FRAMEWORKS = (
+    "torch",
+    "torchvision",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tensorflow-intel",
+    "tensorflow-macos",
+    "onnxruntime",
+    "onnxruntime-gpu",
+)
 
 
 def values(family: str, report: Report) -> list[str]:

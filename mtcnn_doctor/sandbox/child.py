@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from mtcnn_doctor.sandbox import breadcrumb, certificate, evidence, libraries
 from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE, Launch
 from mtcnn_doctor.sandbox.streams import Capture, Lines, Pipe, inheritance, read_in_thread
@@ -152,13 +150,13 @@ class Child:
         answers, go, fault = Pipe(), Pipe(child_reads=True), Pipe()
         streams = {name: Capture() for name in ("stdout", "stderr", "fault")}
         counters = evidence.oom_counters()
-        available = psutil.virtual_memory().available / 2**20
         started = time.monotonic()
         process = self._spawn(folder, answers, go, fault)
         self._process = process
         for pipe in (answers, go, fault):
             pipe.close_theirs()
 
+        available = evidence.available_mb()
         assert process.stdout is not None
         assert process.stderr is not None
         lines = Lines(self._take_line)
@@ -304,9 +302,7 @@ class Child:
     def _sample(self, phase: str) -> None:
         """Remember the mapped libraries while a module is imported: a crash leaves no map."""
         if self._process is not None and phase.startswith(("import", "build", "start")):
-            self._last_libraries = (
-                libraries.mapped_by(self._process.pid) or self._last_libraries
-            )
+            self._last_libraries = libraries.mapped_by(self._process.pid) or self._last_libraries
 
     def _stop_hanging(self) -> None:
         process = self._process
@@ -333,6 +329,8 @@ class Child:
             except (ProcessLookupError, PermissionError):
                 pass  # nobody of the group is left (macOS says "not permitted" for zombies)
         else:
+            import psutil
+
             for victim in _descendants(process.pid):
                 try:
                     victim.kill()
@@ -372,6 +370,8 @@ class Child:
                     self._listener(self.launch.label, payload)
 
     def _kill_marked(self) -> int:
+        import psutil
+
         killed = 0
         for process in psutil.process_iter():
             try:
@@ -456,7 +456,9 @@ def _detach(stream: Any) -> int:
     return descriptor
 
 
-def _descendants(pid: int) -> list[psutil.Process]:
+def _descendants(pid: int) -> list[Any]:
+    import psutil
+
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:

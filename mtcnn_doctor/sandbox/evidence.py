@@ -60,6 +60,14 @@ def oom_counters() -> dict[str, int | None]:
     }
 
 
+def available_mb() -> float:
+    """Return how much memory a new process could use without swapping, in MiB."""
+    # Imported late, while the child is already starting: it takes as long as a bare Python.
+    import psutil
+
+    return float(psutil.virtual_memory().available) / 2**20
+
+
 def memory_evidence(
     before: dict[str, int | None], peak_rss_mb: float | None, available_mb: float | None
 ) -> dict[str, Any]:

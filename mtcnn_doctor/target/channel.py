@@ -94,7 +94,7 @@ class Channel:
             step=step,
             out_of_memory=is_memory_failure(error),
             error=describe(error),
-            **payload
+            **payload,
         )
 
     def wait_for_go(self) -> None:

@@ -30,6 +30,7 @@ def judge():
         for finding in findings:
             assert "\n" not in finding.title
             json.dumps(dict(finding.evidence))
+            assert None not in finding.evidence.values(), finding
         return findings
 
     return call

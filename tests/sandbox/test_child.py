@@ -281,9 +281,19 @@ def test_cancelling_from_outside_ends_a_run() -> None:
     thread = threading.Thread(
         target=lambda: endings.append(
             Child(
-                Launch(sys.executable, {"task": "reference", "backend": "numpy",
-                                        "module": "numpy", "images": [], "runs": 1},
-                       "test", 60.0, environment),
+                Launch(
+                    sys.executable,
+                    {
+                        "task": "reference",
+                        "backend": "numpy",
+                        "module": "numpy",
+                        "images": [],
+                        "runs": 1,
+                    },
+                    "test",
+                    60.0,
+                    environment,
+                ),
                 before_go=lambda: time.sleep(1.0),
             ).run()
         )

@@ -26,6 +26,8 @@ _KEY_BINARIES = (
     (
         "tensorflow",
         (
+            # Old releases link everything into one library of a gigabyte: the small one first.
+            "tensorflow/python/client/_pywrap_tf_session.*",
             "tensorflow/python/lib_pywrap_tensorflow_common.*",
             "tensorflow/python/_pywrap_tensorflow_common.*",
             "tensorflow/python/_pywrap_tensorflow_internal.*",

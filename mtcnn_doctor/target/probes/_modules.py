@@ -135,6 +135,10 @@ def _shadow(
     return None
 
 
+def _folders(users: list[tuple[str, str, set[str]]], name: str, origin: str) -> list[str]:
+    return [folder for folder, own_origin, names in users if name in names and own_origin == origin]
+
+
 def _is_in(path: str, folders: list[str]) -> bool:
     real = os.path.realpath(path)
     return any(real.startswith(folder + os.sep) for folder in folders)
@@ -164,7 +168,12 @@ def collect(orders: dict[str, Any], paths: list[str], sites: list[str]) -> dict[
         shadow = _shadow(name, behind, users)
         place = behind
         if place is None or place[1]:
-            place = _search(name, [folder for folder, _, names in users if name in names]) or behind
+            # Nothing is installed. What lies on PYTHONPATH is found by every program; what lies
+            # in the working directory is found by those that are started there, and is told apart.
+            place = _search(name, _folders(users, name, "PYTHONPATH")) or behind
+            local = _search(name, _folders(users, name, "working directory"))
+            if local is not None and not local[1]:
+                row["local"] = local[0]
         if place is not None:
             row.update(found=place[0], namespace=place[1], in_site=_is_in(place[0], sites))
         if shadow is not None and behind is not None:

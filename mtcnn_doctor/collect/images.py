@@ -1,0 +1,74 @@
+"""The images of an examination, decoded once for all backends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtcnn_doctor.collect.request import Collected, Request, ask_child
+from mtcnn_doctor.gallery import Picture
+
+
+@dataclass(frozen=True)
+class Album:
+    """The images of an examination and where the decoder puts their arrays."""
+
+    pictures: Sequence[Picture]
+    folder: Path
+
+    def array(self, index: int) -> Path:
+        """Return where the decoded array of an image is, or would be."""
+        return self.folder / f"{index}.npy"
+
+    def orders(self) -> list[dict[str, str]]:
+        """Return the images as the orders of a child; arrays may not be there yet, or never."""
+        return [
+            {"name": picture.name, "array": str(self.array(index))}
+            for index, picture in enumerate(self.pictures)
+        ]
+
+
+def decode(request: Request, collected: Collected, album: Album, opencv: Future[None]) -> None:
+    """Decode the images once for all backends."""
+    if request.images:
+        opencv.result()  # a cv2 that crashes must not take the decoder with it
+    state = (collected.facts.get("opencv") or {}).get("state")
+    ending = ask_child(
+        request,
+        "images",
+        {
+            "task": "pictures",
+            "images": [str(picture.path) for picture in album.pictures],
+            "folder": str(album.folder),
+            "avoid": [] if state in ("ok", None) else ["cv2"],
+        },
+    )
+    told = {message["path"]: message for message in ending.of("picture")}
+    for picture in album.pictures:
+        if picture.faces is None:
+            _note_decoding(collected, picture, told.get(str(picture.path)))
+    decoded = any(message["array"] for message in told.values())
+    if not decoded and ending.last("not-loadable") is None:
+        with collected.lock:
+            ended = ending.signal or f"exit code {ending.exit_code}"
+            collected.incomplete.append(f"the images could not be decoded ({ended})")
+
+
+def _note_decoding(
+    collected: Collected, picture: Picture, message: Mapping[str, Any] | None
+) -> None:
+    """Add to the fact about a user's image what came of decoding it."""
+    with collected.lock:
+        for image in collected.facts.get("images") or ():
+            if image.get("path") != str(picture.path):
+                continue
+            if message is None:
+                image["error"] = "the decoder died"
+            elif message.get("error"):
+                image["error"] = message["error"]["last_line"]
+            else:
+                image["decoder"] = message["decoder"]
+                image["equal_channels"] = message["equal_channels"]

@@ -1,0 +1,129 @@
+"""A healthy environment, recorded: nothing may warn."""
+
+import importlib
+import inspect
+
+import pytest
+
+from mtcnn_doctor.model import Check
+
+from .conftest import judge_facts
+
+MODULES = (
+    "interpreter",
+    "packages",
+    "requirements",
+    "abi",
+    "imports",
+    "frameworks",
+    "gpu",
+    "machine",
+    "images",
+)
+
+
+def _checks():
+    found = []
+    for name in MODULES:
+        module = importlib.import_module(f"mtcnn_doctor.checks.{name}")
+        found += [value for value in vars(module).values() if isinstance(value, Check)]
+    return found
+
+
+CHECKS = _checks()
+WANTED = {
+    "python-version",
+    "python-architecture",
+    "requirement-conflict",
+    "broken-install",
+    "module-shadowed",
+    "numpy-abi",
+    "import-failure",
+    "opencv-duplicates",
+    "opencv-system-library",
+    "torchvision-mismatch",
+    "mtcnn-missing-backend",
+    "mtcnn-pkg-resources",
+    "cpu-instructions",
+    "thread-oversubscription",
+    "container-memory-limit",
+    "gpu-none",
+    "gpu-cpu-only-build",
+    "gpu-driver-missing",
+    "gpu-not-visible",
+    "cuda-visible-devices",
+    "pynvml-deprecated",
+    "image-unreadable",
+    "image-grayscale",
+    "image-alpha",
+    "image-dtype",
+    "image-orientation",
+    "image-size",
+}
+
+
+def test_every_check_is_there_once():
+    ids = [check.id for check in CHECKS]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == WANTED
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_healthy_environment_gives_no_problem(check, recorded):
+    findings = judge_facts(check, recorded("healthy-all"))
+    assert findings is not None
+    assert [finding for finding in findings if finding.is_problem] == []
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_documentation_has_its_sections(check):
+    text = inspect.cleandoc(check.documentation)
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        "## What it checks",
+        "## Why it matters",
+        "## How to fix it",
+        "## Sources",
+    ]
+    assert text.splitlines()[-1].startswith("- https://")
+
+
+EMPTY = {
+    "python": {},
+    "packages": {},
+    "cpu": {},
+    "memory": {},
+    "threads": {},
+    "gpu": {},
+    "environment": {},
+    "settings": {},
+    "images": [{}],
+    "numpy": {},
+    "opencv": {},
+    "torch": {},
+    "tensorflow": {},
+    "onnxruntime": {},
+}
+SPARSE = {
+    **EMPTY,
+    "packages": {"distributions": [{}, {"name": "torch"}, {"key": "numpy", "version": "?"}]},
+    "gpu": {"devices": [{}], "nvml": "ok"},
+    "environment": {"variables": {"CUDA_VISIBLE_DEVICES": "0"}},
+    "torch": {"state": "not-loadable", "error": None},
+    "opencv": {"state": "not-loadable"},
+    "images": [{"path": "a.png", "format": "png"}],
+}
+
+
+@pytest.mark.parametrize("facts", [EMPTY, SPARSE], ids=["empty", "sparse"])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_absent_keys_are_tolerated(check, facts):
+    assert judge_facts(check, facts) is not None
+
+
+def test_destructive_commands_are_never_proposed():
+    source = "".join(inspect.getsource(inspect.getmodule(check.function)) for check in CHECKS)
+    for line in source.splitlines():
+        if "commands" in line or "pip install" in line:
+            assert "pip uninstall" not in line
+            assert "rm -" not in line
