@@ -63,6 +63,9 @@ def _memory(run: Mapping[str, Any]) -> str:
     text = f"peak {peak:.0f} MiB"
     if available is not None:
         text += f", {available:.0f} MiB were available at its start"
+    limit = memory.get("address_space_limit_mb")
+    if limit is not None:
+        text += f", address space limited to {limit:.0f} MiB (ulimit -v)"
     return text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; the only place that catches everything."""
     from mtcnn_doctor.collect import early
 
+    _be_frugal()
     try:
         early.start(arguments)
         from mtcnn_doctor.cli.app import build
@@ -37,7 +39,14 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_OK
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_OK
-    except Exception:
+    except Exception as problem:
+        if isinstance(problem, MemoryError) or "can't start new thread" in str(problem):
+            print(
+                "error: mtcnn-doctor itself ran into the limits of this shell (ulimit -v, "
+                "ulimit -u); raise them and run it again",
+                file=sys.stderr,
+            )
+            return EXIT_USAGE
         traceback.print_exc()
         print(
             "internal error: this is a fault of mtcnn-doctor, not of what it examined; "
@@ -48,3 +57,25 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         early.drop()
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _be_frugal() -> None:
+    """Take little address space: how little there is (ulimit -v) is a thing to be examined.
+
+    Half a hundred threads read pipes and wait. Each would reserve 8 MiB of stack, and with glibc
+    an arena of 64 MiB.
+    """
+    threading.stack_size(512 * 1024)
+    if sys.platform != "linux":
+        return
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    import ctypes
+
+    arena_max = -8  # M_ARENA_MAX of malloc.h
+    try:
+        ctypes.CDLL(None).mallopt(arena_max, 1)
+    except (OSError, AttributeError):
+        pass  # another C library than glibc

@@ -68,6 +68,16 @@ def available_mb() -> float:
     return float(psutil.virtual_memory().available) / 2**20
 
 
+def _address_space_limit_mb() -> float | None:
+    """Return the limit that children inherit from this process (``ulimit -v``), in MiB."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else limit / 2**20
+
+
 def memory_evidence(
     before: dict[str, int | None], peak_rss_mb: float | None, available_mb: float | None
 ) -> dict[str, Any]:
@@ -80,6 +90,7 @@ def memory_evidence(
     """
     after = oom_counters()
     return {
+        "address_space_limit_mb": _address_space_limit_mb(),
         "peak_rss_mb": peak_rss_mb,
         "available_mb_at_start": available_mb,
         "cgroup_oom_kills_before": before["cgroup"],

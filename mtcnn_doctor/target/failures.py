@@ -20,6 +20,9 @@ _MEMORY_WORDS = re.compile(
 
 def is_memory_failure(error: BaseException) -> bool:
     """Whether an exception, or one it was raised from, says that memory ran out."""
+    if isinstance(error, (RuntimeError, OSError, SystemError)) and address_space_is_full():
+        # Libraries such as oneDNN report a failed allocation as some general failure.
+        return True
     seen = 0
     current: Any = error
     while current is not None and seen < 10:
@@ -29,6 +32,22 @@ def is_memory_failure(error: BaseException) -> bool:
         current = current.__cause__ or current.__context__
         seen += 1
     return False
+
+
+def address_space_is_full() -> bool:
+    """Whether this process once came near its limit of address space (``ulimit -v``)."""
+    try:
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit == resource.RLIM_INFINITY:
+            return False
+        with open("/proc/self/status") as status:
+            peaks = [int(line.split()[1]) for line in status if line.startswith("VmPeak:")]
+    except (ImportError, OSError, ValueError):
+        return False
+    # The allocation that failed is not in the peak; a tenth of the limit is a guess at its size.
+    return bool(peaks) and peaks[0] * 1024 > 0.9 * limit
 
 
 def describe(error: BaseException) -> dict[str, Any]:
