@@ -189,7 +189,7 @@ def container_memory_limit(memory: Memory) -> Findings:
             evidence=given(
                 limit=f"{limit / _GIB:.2f} GiB",
                 set_by=source,
-                used=f"{usage / _GIB:.2f} GiB" if usage else None,
+                used=f"{usage / _GIB:.2f} GiB" if usage and source == "the control group" else None,
             ),
             effect="A run that needs more is killed without a traceback."
             if source == "the control group"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from packaging.markers import InvalidMarker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
@@ -66,17 +68,32 @@ def _applies(requirement: Requirement, markers: Mapping[str, str], extras: set[s
     return False
 
 
-def _parsed(packages: Installed) -> dict[str, list[Requirement]]:
-    """Return the requirements of each distribution; lines that do not parse are left out."""
-    found: dict[str, list[Requirement]] = {}
-    for key, distribution in packages.items():
-        rows = found.setdefault(key, [])
-        for line in distribution.get("requires") or []:
-            try:
-                rows.append(Requirement(line))
-            except InvalidRequirement:
+# The usual way in which a requirement is tied to one extra, and to nothing else.
+_ONE_EXTRA = re.compile(r"""(?:;|\band)\s*\(?\s*extra\s*==\s*['"]([^'"]+)['"]\s*\)?\s*$""")
+
+
+@lru_cache(maxsize=4096)
+def _requirement(line: str) -> Requirement | None:
+    """Return a parsed requirement, None for a line that does not parse."""
+    try:
+        return Requirement(line)
+    except InvalidRequirement:
+        return None
+
+
+def _parsed(lines: Iterable[str], extras: set[str]) -> Iterator[Requirement]:
+    """Yield requirements; those of extras that nobody asked for are not even parsed.
+
+    They are most of all lines, and parsing is most of the work.
+    """
+    for line in lines:
+        if "extra" in line and " or " not in line:
+            match = _ONE_EXTRA.search(line)
+            if match and canonicalize_name(match[1]) not in extras:
                 continue
-    return found
+        requirement = _requirement(line)
+        if requirement is not None:
+            yield requirement
 
 
 class Graph:
@@ -85,7 +102,6 @@ class Graph:
     def __init__(self, packages: Installed, markers: Mapping[str, str]) -> None:
         self.packages = packages
         self.markers = markers
-        self._parsed = _parsed(packages)
         self._extras: dict[str, set[str]] = {key: set() for key in packages}
         self._follow_extras()
 
@@ -102,8 +118,11 @@ class Graph:
 
     def requirements(self, key: str) -> Iterator[Requirement]:
         """Yield the requirements of a distribution that hold here."""
-        for requirement in self._parsed.get(key, []):
-            if _applies(requirement, self.markers, self._extras.get(key, set())):
+        extras = self._extras.get(key, set())
+        lines = (self.packages.get(key) or {}).get("requires") or []
+        wanted = {str(canonicalize_name(extra)) for extra in extras}
+        for requirement in _parsed(lines, wanted):
+            if _applies(requirement, self.markers, extras):
                 yield requirement
 
     def provider(self, key: str) -> str | None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+if __name__ == "__main__" and sys.path and sys.path[0] in ("", os.getcwd()):
+    # `python -m` puts the working directory first. A random.py or typing.py of the user's there
+    # must not stop the doctor that is to report it. (This package itself is loaded already.)
+    del sys.path[0]
 
 
 def main() -> int:

@@ -14,11 +14,6 @@ from typing import Any
 
 from mtcnn_doctor.errors import UsageError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 @dataclass(frozen=True)
 class Config:
@@ -66,6 +61,12 @@ def _table(project: Path) -> dict[str, Any] | None:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    # Imported here: most folders have no configuration, and every start would pay for it.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:

@@ -14,8 +14,7 @@ from mtcnn_doctor import registry
 from mtcnn_doctor.backends import BACKENDS
 from mtcnn_doctor.collect.launches import HOST_PROBES
 from mtcnn_doctor.collect.metadata import ask_host, ask_metadata
-from mtcnn_doctor.collect.request import Collected, Listener, Request
-from mtcnn_doctor.collect.runs import RUN_FACTS, run_backends, wait_for
+from mtcnn_doctor.collect.request import Collected, Listener, Request, wait_for
 from mtcnn_doctor.model import Check, Finding, Outcome, Report, Run
 from mtcnn_doctor.runs import run_to_dict
 from mtcnn_doctor.sandbox import kill_all
@@ -42,8 +41,12 @@ def examine(request: Request) -> Report:
     with KillingChildren(), ThreadPoolExecutor(max_workers=16) as pool:
         host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
         ask_metadata(request, collected)
-        if request.level >= 2 and wanted & RUN_FACTS and "startup" not in collected.facts:
-            run_backends(request, collected, pool)
+        if request.level >= 2 and "startup" not in collected.facts:
+            # Imported here: level 1 is over before this would have been loaded.
+            from mtcnn_doctor.collect.runs import RUN_FACTS, run_backends
+
+            if wanted & RUN_FACTS:
+                run_backends(request, collected, pool)
         wait_for(host)
     return _report(request, collected, time.monotonic() - request.started)
 

@@ -82,7 +82,7 @@ def test_the_kernels_own_killer_is_named(doctor: Doctor, patch_module, cgroup: P
 def test_an_address_space_limit_at_import(doctor: Doctor) -> None:
     """``ulimit -v`` so low that a framework cannot even be mapped."""
     pytest.importorskip("torch")
-    limit = "ulimit -v 800000"
+    limit = "ulimit -v 400000"
     answer = doctor(
         "check", "--backend", "torch", "--format", "json",
         prefix=["sh", "-c", f'{limit}; exec "$@"', "sh"],

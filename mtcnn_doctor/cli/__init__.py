@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -22,9 +23,13 @@ def run(arguments: Sequence[str]) -> int:
     from mtcnn_doctor.collect import early
 
     _be_frugal()
+    # Loading makes objects by the ten thousand and hardly any garbage.
+    gc.disable()
     try:
         early.start(arguments)
         from mtcnn_doctor.cli.app import build
+
+        gc.enable()
 
         result = build()(args=list(arguments), standalone_mode=True)
     except UsageError as error:

@@ -12,6 +12,7 @@ import typer
 from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
+from mtcnn_doctor.collect import early
 from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from mtcnn_doctor.examine import Request, examine, judge_facts
 from mtcnn_doctor.model import SCHEMA_VERSION, Report, Severity
@@ -62,7 +63,6 @@ def check(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Check whether MTCNN runs on an interpreter and finds the right faces."""
-    started = options.started()
     config = configuration.find(Path.cwd())
     options.check_output(output)
     checks = registry.load(config.plugins)
@@ -101,7 +101,7 @@ def check(
                     command=command,
                     plugin_failures=failures,
                     listener=progress.hear,
-                    started=started,
+                    started=early.BEGAN,
                 )
             )
     threshold = fail_on.value if fail_on is not None else config.fail_on or "error"

@@ -6,7 +6,6 @@ import math
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
@@ -52,14 +51,6 @@ TimeoutOption = Annotated[
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, too.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is wrong.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
-
-
-def started() -> float:
-    """Return when this process was started, on the clock of ``time.monotonic()``."""
-    import psutil
-
-    age = max(0.0, time.time() - psutil.Process().create_time())
-    return time.monotonic() - age
 
 
 def timeout(given: float | None, configured: float | None = None) -> float:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S, host_launch, metadata_launch
 from mtcnn_doctor.sandbox import Child, Ending, Launch
+
+#: When the user's wait began, as near as can be told from inside.
+BEGAN = time.monotonic()
 
 #: Options with which the first children would be others, or none.
 _OTHERWISE = ("--python", "--kernel", "--facts", "--image", "--timeout", "--select", "--help")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,15 @@ def run_in_target(
         return Child(launch, request.listener, before_go).run()
     except (NotPython, TargetTooOld) as problem:
         raise UsageError(f"{problem}; name a Python interpreter with --python") from problem
+
+
+def wait_for(futures: Sequence[Future[None]]) -> None:
+    """Wait for all futures, then raise the first exception among them, if any.
+
+    In short turns, so that Ctrl-C is heard on every platform.
+    """
+    pending: set[Future[None]] = set(futures)
+    while pending:
+        _, pending = wait(pending, timeout=0.2)
+    for future in futures:
+        future.result()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 from mtcnn_doctor import agreement, gallery
 from mtcnn_doctor.backends import BACKENDS, Backend
 from mtcnn_doctor.collect.images import Album, decode
-from mtcnn_doctor.collect.request import Collected, Request, ask_child
+from mtcnn_doctor.collect.request import Collected, Request, ask_child, wait_for
 from mtcnn_doctor.gallery import Picture
 from mtcnn_doctor.model import Outcome, Run
 from mtcnn_doctor.runs import not_installed, run_of
@@ -202,15 +202,3 @@ def _compare_with_numpy(collected: Collected, users: Sequence[Picture]) -> None:
 
 def _faces_on(run: Run, picture: Picture) -> list[Mapping[str, Any]]:
     return [face for face in run.detections if face["image"] == picture.name]
-
-
-def wait_for(futures: Sequence[Future[None]]) -> None:
-    """Wait for all futures, then raise the first exception among them, if any.
-
-    In short turns, so that Ctrl-C is heard on every platform.
-    """
-    pending: set[Future[None]] = set(futures)
-    while pending:
-        _, pending = wait(pending, timeout=0.2)
-    for future in futures:
-        future.result()

@@ -12,11 +12,6 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 #: Order of preference among matching signatures.
 _CONFIDENCE = {"high": 0, "medium": 1, "low": 2}
 
@@ -49,6 +44,12 @@ class NumpySupport:
 def table(name: str) -> dict[str, Any]:
     """Return a table of this package as TOML gives it."""
     text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    # Imported here: a healthy machine needs no look-up, and every start would pay for it.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     return tomllib.loads(text)
 
 

@@ -43,10 +43,10 @@ def _counter(folders: list[Path], file: str, key: str) -> int | None:
 def _value(path: Path, key: str) -> int | None:
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
-            name, _, value = line.partition(" ")
+            name, *values = line.split()
             if name == key:
-                return int(value)
-    except (OSError, ValueError):
+                return int(values[0])
+    except (OSError, ValueError, IndexError):
         pass
     return None
 
@@ -62,7 +62,9 @@ def oom_counters() -> dict[str, int | None]:
 
 def available_mb() -> float:
     """Return how much memory a new process could use without swapping, in MiB."""
-    # Imported late, while the child is already starting: it takes as long as a bare Python.
+    available = _value(Path("/proc/meminfo"), "MemAvailable:")
+    if available is not None:
+        return available / 2**10
     import psutil
 
     return float(psutil.virtual_memory().available) / 2**20

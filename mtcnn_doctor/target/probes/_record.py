@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import struct
 from typing import Any
 
@@ -12,7 +13,6 @@ _BINARY = (".so", ".pyd", ".dll", ".dylib")
 # What a run needs. Headers, stubs, tests and documents are often removed from images to save
 # room, and nothing breaks.
 _NEEDED = (".py", ".lz4", ".npy", ".npz", ".pt", ".json", *_BINARY)
-_UNNEEDED_FOLDERS = frozenset(("test", "tests", "include", "share", "doc", "docs", "examples"))
 
 
 def read_text(path: str) -> str | None:
@@ -29,26 +29,31 @@ def is_binary(name: str) -> bool:
     return name.endswith(_BINARY) or ".so." in name
 
 
+# One pass over the whole text: RECORDs of frameworks have ten thousand lines and more, most of
+# them headers, stubs and bytecode.
+_ROW = re.compile(
+    r'^([^",\n]+\.(?:py|lz4|npy|npz|pt|json|so|pyd|dll|dylib|so\.[^",/\n]+)),[^,\n]*,(\d*)\r?$',
+    re.MULTILINE,
+)
+_UNNEEDED = re.compile(r"(?:^|/)(?:test|tests|include|share|doc|docs|examples)/")
+# Outside the folder lie scripts, which installers rewrite.
+_OUTSIDE = re.compile(r"\.\.|/|.:|[^/]*\.dist-info/")
+
+
 def _rows(text: str) -> list[tuple[str, int | None]]:
-    """Return the paths of RECORD with their sizes."""
-    rows = []
-    for line in text.splitlines():
-        # Only odd names are quoted; the common line is split without csv.
-        fields = next(csv.reader([line]), []) if '"' in line else line.rsplit(",", 2)
-        if len(fields) == 3:
-            rows.append((fields[0], int(fields[2]) if fields[2].isdigit() else None))
-    return rows
-
-
-def _wanted(path: str) -> bool:
-    """Whether the absence of the file would be felt in a run."""
-    name = path.rpartition("/")[2]
-    if not (name.endswith(_NEEDED) or ".so." in name):
-        return False
-    if path.startswith(("..", "/")) or ".dist-info/" in path or (len(path) > 1 and path[1] == ":"):
-        # Outside the folder lie scripts, which installers rewrite.
-        return False
-    return _UNNEEDED_FOLDERS.isdisjoint(path.split("/")[:-1])
+    """Return the files of RECORD whose absence would be felt in a run, with their sizes."""
+    rows = _ROW.findall(text)
+    if '"' in text:
+        # Only odd names are quoted.
+        for line in text.splitlines():
+            fields = next(csv.reader([line]), []) if line.startswith('"') else []
+            if len(fields) == 3 and fields[0].endswith(_NEEDED):
+                rows.append((fields[0], fields[2] if fields[2].isdigit() else ""))
+    return [
+        (path, int(size) if size else None)
+        for path, size in rows
+        if not _UNNEEDED.search(path) and not _OUTSIDE.match(path)
+    ]
 
 
 def is_cut_elf(path: str, size: int) -> bool | None:
@@ -101,8 +106,6 @@ def compare(metadata: str, location: str) -> dict[str, Any]:
     truncated: list[str] = []
     checked = 0
     for path, size in _rows(text):
-        if not _wanted(path):
-            continue
         checked += 1
         folder, _, name = path.rpartition("/")
         if folder not in listings:

@@ -70,6 +70,20 @@ def _identity() -> dict[str, Any]:
 
 
 def _physical() -> int | None:
+    """Return the number of cores; /proc/cpuinfo first, which is there at once."""
+    cores = set()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+            package = ""
+            for line in stream:
+                if line.startswith("physical id"):
+                    package = line.rpartition(":")[2].strip()
+                elif line.startswith("core id"):
+                    cores.add((package, line.rpartition(":")[2].strip()))
+    except OSError:
+        pass
+    if cores:
+        return len(cores)
     try:
         import psutil
 

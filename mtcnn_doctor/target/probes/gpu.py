@@ -6,8 +6,10 @@ and the PCI bus still tell whether a card is there.
 
 from __future__ import annotations
 
+import ctypes
 import glob
 import os
+import sys
 import warnings
 from typing import Any, Callable
 
@@ -68,6 +70,12 @@ def _cuda(number: int) -> str:
 
 def _nvml() -> dict[str, Any]:
     """Return what NVML says, and how it failed where it says nothing."""
+    if sys.platform == "linux" and "pynvml" not in sys.modules:
+        # Most machines have no NVIDIA driver; finding that out is much faster than the binding.
+        try:
+            ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError as problem:
+            return {"nvml": "no-library", "nvml_error": str(problem)[:300]}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

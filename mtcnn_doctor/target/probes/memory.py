@@ -13,19 +13,7 @@ _RLIMITS = ("RLIMIT_AS", "RLIMIT_DATA", "RLIMIT_STACK")
 
 
 def _machine() -> dict[str, Any]:
-    """Return total and free memory and swap, from psutil or /proc/meminfo."""
-    try:
-        import psutil
-
-        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
-        return {
-            "total": int(memory.total),
-            "available": int(memory.available),
-            "swap_total": int(swap.total),
-            "swap_free": int(swap.free),
-        }
-    except Exception:  # not installed, or /proc is restricted
-        pass
+    """Return total and free memory and swap, from /proc/meminfo or psutil."""
     names = {
         "MemTotal": "total",
         "MemAvailable": "available",
@@ -33,12 +21,26 @@ def _machine() -> dict[str, Any]:
         "SwapFree": "swap_free",
     }
     facts: dict[str, Any] = {}
-    with open("/proc/meminfo", encoding="ascii", errors="replace") as stream:
-        for line in stream:
-            name, _, value = line.partition(":")
-            if name in names:
-                facts[names[name]] = int(value.split()[0]) * 1024
-    return facts
+    try:
+        with open("/proc/meminfo", encoding="ascii", errors="replace") as stream:
+            for line in stream:
+                name, _, value = line.partition(":")
+                if name in names:
+                    facts[names[name]] = int(value.split()[0]) * 1024
+    except (OSError, ValueError):
+        pass
+    if "available" in facts:
+        return facts
+    # Other systems, kernels before 3.14, and a restricted /proc.
+    import psutil
+
+    memory, swap = psutil.virtual_memory(), psutil.swap_memory()
+    return {
+        "total": int(memory.total),
+        "available": int(memory.available),
+        "swap_total": int(swap.total),
+        "swap_free": int(swap.free),
+    }
 
 
 def _limit(text: str) -> int | None:
