@@ -206,7 +206,7 @@ def backend_wrong_result(runs: Runs) -> Findings:
 
 @check("backend-nondeterministic", family="runs", title="repeated runs agree", level=3)
 def backend_nondeterministic(
-    settings: Mapping[str, Any], nondeterministic: Mapping[str, Any] | None = None
+    runs: Runs, nondeterministic: Mapping[str, Any] | None = None
 ) -> Findings:
     """Whether repeated runs on the same image give the same faces to the last bit.
 

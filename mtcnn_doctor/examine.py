@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from mtcnn_doctor import registry
+from mtcnn_doctor.aim import aimed
 from mtcnn_doctor.backends import BACKENDS
 from mtcnn_doctor.collect.launches import HOST_PROBES
 from mtcnn_doctor.collect.metadata import ask_host, ask_metadata
@@ -65,8 +66,11 @@ def judge_facts(
     settings["expect_gpu"] = expect_gpu or bool(settings.get("expect_gpu"))
     facts["settings"] = settings
     facts.setdefault("runs", document.get("runs") or None)
-    findings = [*registry.judge(checks, facts), *plugin_failures]
     python = facts.get("python") or {}
+    executable = str(python.get("executable", "python"))
+    findings = aimed(
+        [*registry.judge(checks, facts), *plugin_failures], executable, facts.get("packages") or {}
+    )
     return Report(
         created=_now(),
         command=tuple(command),
@@ -97,7 +101,11 @@ def _report(request: Request, collected: Collected, duration_s: float) -> Report
     if collected.runs:
         facts["runs"] = [run_to_dict(run) for run in collected.runs.values()]
     facts["probes"] = {"failed": collected.probes_failed}
-    findings = [*registry.judge(request.checks, facts), *request.plugin_failures]
+    findings = aimed(
+        [*registry.judge(request.checks, facts), *request.plugin_failures],
+        request.target.python,
+        facts.get("packages") or {},
+    )
     return Report(
         created=_now(),
         command=tuple(request.command),

@@ -390,3 +390,20 @@ def test_selecting_prevents_execution(doctor: Doctor) -> None:
     answer = doctor("check", "--select", "python-version", "--format", "json")
     assert [f["id"] for f in answer.report["findings"]] == ["python-version"]
     assert answer.report["runs"] == []
+
+
+FACTS = Path(__file__).parent / "facts"
+
+
+def test_recorded_facts_of_torch_2_2_2_with_numpy_2(doctor: Doctor) -> None:
+    recorded = FACTS / "torch-2.2.2-numpy-2.2.6.json"
+    answer = doctor("check", "--facts", recorded, "--format", "json")
+    assert answer.code == 1
+    first = answer.findings()[0]
+    assert (first["id"], first["about"]) == ("numpy-abi", "torch")
+    commands = " ".join(first["remedy"]["commands"])
+    assert "numpy<2" in commands
+    assert "torch>=2.3" in commands
+    valid(answer)
+    text = doctor("check", "--facts", recorded)
+    assert "numpy-abi" in text.out

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "errors": set(),
     "backends": set(),
     "agreement": set(),
+    "aim": {"model"},
     "knowledge": set(),
     "gallery": set(),
     "checks": {"checks", "model", "facts", "knowledge"},
@@ -38,7 +39,7 @@ MAY_IMPORT = {
         "agreement", "backends", "collect", "errors", "gallery", "model", "runs", "sandbox",
         "targets",
     },
-    "examine": {"backends", "collect", "model", "registry", "runs", "sandbox"},
+    "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {"errors", "examine", "model", "targets"},
     "cli": {
         "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",

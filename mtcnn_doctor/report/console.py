@@ -173,8 +173,13 @@ class ConsoleReporter:
 
     def _not_run(self, report: Report) -> None:
         absent = [run.name for run in report.runs if run.outcome is Outcome.NOT_INSTALLED]
-        if absent and not self._quiet:
+        if self._quiet:
+            return
+        if absent:
             self._family_line("skip", "not run", f"{', '.join(absent)}: not installed")
+        if not report.runs:
+            # Metadata that look healthy are no proof that anything runs.
+            self._family_line("skip", "not run", "nothing was imported or run for this report")
 
     def _counts(self, report: Report, exit_code: int) -> None:
         counts = Counter(finding.severity for finding in report.findings)

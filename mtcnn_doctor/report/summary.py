@@ -58,7 +58,9 @@ def _frameworks(report: Report) -> list[str]:
 
 
 def _gpu(report: Report) -> list[str]:
-    gpu = report.facts.get("gpu") or {}
+    gpu = report.facts.get("gpu")
+    if not gpu:
+        return []
     devices = gpu.get("devices") or []
     if not devices:
         return ["no NVIDIA GPU"]
