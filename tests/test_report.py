@@ -76,7 +76,7 @@ mtcnn-doctor {version} · checking ~/venv/bin/python (3.11.7, linux x86_64)
     more               mtcnn-doctor explain numpy-abi
 
   1 finding follows from numpy-abi:torch: import-failure (torch)
-i gpu          no NVIDIA GPU
+i gpu
   i gpu-none  no accelerator was found
 - not run      tensorflow: not installed
 

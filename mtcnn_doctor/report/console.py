@@ -204,7 +204,7 @@ class ConsoleReporter:
     def _pieces(self, pieces: Iterable[tuple[str, str]]) -> None:
         fitting = [(self._look.fit(text), style) for text, style in pieces]
         if self._console is None:
-            self._stream.write("".join(text for text, _ in fitting) + "\n")
+            self._stream.write("".join(text for text, _ in fitting).rstrip() + "\n")
             return
         from rich.text import Text
 

@@ -118,6 +118,7 @@ class Child:
         self._death_time = 0.0
         self._cancelled = False
         self._peak_of_dead: float | None = None
+        self._sampled_peak: float | None = None
 
     def run(self) -> Ending:
         """Start the child, hear it to its end and return all that is known.
@@ -249,8 +250,7 @@ class Child:
                 pass  # reaped by somebody else; Popen then knows no better than we do
             else:
                 process.returncode = os.waitstatus_to_exitcode(status)
-                unit = 2**20 if sys.platform == "darwin" else 2**10
-                self._peak_of_dead = usage.ru_maxrss / unit
+                self._peak_of_dead = evidence.peak_mb(usage.ru_maxrss, self._sampled_peak)
                 return
         process.wait()
 
@@ -300,8 +300,11 @@ class Child:
             pass  # it died while waiting; the exit event follows
 
     def _sample(self, phase: str) -> None:
-        """Remember the mapped libraries while a module is imported: a crash leaves no map."""
-        if self._process is not None and phase.startswith(("import", "build", "start")):
+        """Look at the living child: a death leaves neither a map nor a peak of memory."""
+        if self._process is None:
+            return
+        self._sampled_peak = evidence.peak_of_living(self._process.pid) or self._sampled_peak
+        if phase.startswith(("import", "build", "start")):
             self._last_libraries = libraries.mapped_by(self._process.pid) or self._last_libraries
 
     def _stop_hanging(self) -> None:

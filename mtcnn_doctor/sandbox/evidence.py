@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,26 @@ def oom_counters() -> dict[str, int | None]:
         # Machine-wide, since Linux 4.13.
         "system": _value(Path("/proc/vmstat"), "oom_kill"),
     }
+
+
+def peak_of_living(pid: int) -> float | None:
+    """Return the peak of resident memory of a living process so far, in MiB (Linux)."""
+    peak = _value(Path(f"/proc/{pid}/status"), "VmHWM:")
+    return None if peak is None else peak / 2**10
+
+
+def peak_mb(maxrss: int, sampled: float | None) -> float | None:
+    """Return the peak of a dead child in MiB from its ``ru_maxrss`` and what was sampled of it.
+
+    ``ru_maxrss`` is exact but inherited: it starts at what the parent held when it forked. So it
+    is believed only above the parent's own peak.
+    """
+    import resource
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    if maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
+        return maxrss / unit
+    return sampled
 
 
 def available_mb() -> float:
