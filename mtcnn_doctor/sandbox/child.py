@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mtcnn_doctor.sandbox import breadcrumb, certificate, evidence, libraries
+from mtcnn_doctor.sandbox.identify import version_isolated
 from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE, Launch
 from mtcnn_doctor.sandbox.streams import Capture, Lines, Pipe, inheritance, read_in_thread
 
@@ -396,7 +397,7 @@ class Child:
         said = streams["stderr"].text().strip() or streams["stdout"].text().strip()
         # A Python that dies in its site customisation is a finding, not a usage error: whether
         # it is a Python at all shows when it is started without any customisation.
-        version = None if self._cancelled else _version_isolated(self.launch)
+        version = None if self._cancelled else version_isolated(self.launch.python)
         if version is not None and version < (3, 8):
             raise TargetTooOld(
                 f"{self.launch.python} is Python {version[0]}.{version[1]}; "
@@ -466,28 +467,6 @@ def _descendants(pid: int) -> list[Any]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.Error:
         return []
-
-
-def _version_isolated(launch: Launch) -> tuple[int, int] | None:
-    """Return the interpreter's version as it says when neither site nor environment interferes.
-
-    None when it does not run Python code even so. Works on any Python since 2.6.
-    """
-    code = "import sys; sys.stdout.write('mtcnn-doctor %d %d' % sys.version_info[:2])"
-    try:
-        done = subprocess.run(
-            [launch.python, "-E", "-s", "-S", "-c", code],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=START_LIMIT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    words = done.stdout.decode("ascii", "replace").split()
-    if len(words) != 3 or words[0] != "mtcnn-doctor":
-        return None
-    return int(words[1]), int(words[2])
 
 
 def kill_all() -> None:

@@ -1,0 +1,43 @@
+"""Is this program a Python at all? Asked when a target never reached our first line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+
+#: Without site and environment an interpreter starts in a fraction of a second.
+_LIMIT_S = 10.0
+_ENOUGH_BYTES = 4096
+
+
+def version_isolated(python: str) -> tuple[int, int] | None:
+    """Return the version an interpreter says when neither site nor environment interferes.
+
+    None when it does not run Python code even so. Works on any Python since 2.6, and with
+    programs that are no Python and print without end.
+    """
+    code = "import sys; sys.stdout.write('mtcnn-doctor %d %d' % sys.version_info[:2])"
+    try:
+        process = subprocess.Popen(
+            [python, "-E", "-s", "-S", "-c", code],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    killer = threading.Timer(_LIMIT_S, process.kill)
+    killer.start()
+    assert process.stdout is not None
+    said = b""
+    with process.stdout:
+        while len(said) < _ENOUGH_BYTES and (piece := os.read(process.stdout.fileno(), 4096)):
+            said += piece
+        process.kill()
+    killer.cancel()
+    process.wait()
+    words = said.decode("ascii", "replace").split()
+    if len(words) != 3 or words[0] != "mtcnn-doctor":
+        return None
+    return int(words[1]), int(words[2])
