@@ -77,12 +77,8 @@ def _last_words(run: Mapping[str, Any]) -> str:
 
 
 def certificate(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the death certificate as evidence: only what is known."""
+    """Return the death certificate as evidence: what is known and not in the title already."""
     found = {
-        "exit code": run.get("exit_code"),
-        "signal": run.get("signal"),
-        "stage": run.get("stage"),
-        "step": run.get("step"),
         "python frames": _frames(run),
         "openmp libraries": openmp_libraries(run),
         "memory": _memory(run),

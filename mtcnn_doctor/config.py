@@ -7,11 +7,11 @@ files with checks, relative to the file).
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mtcnn_doctor import toml
 from mtcnn_doctor.errors import UsageError
 
 
@@ -61,17 +61,11 @@ def _table(project: Path) -> dict[str, Any] | None:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    # Imported here: most folders have no configuration, and every start would pay for it.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return toml.parse(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}") from problem
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+    except ValueError as problem:
         raise UsageError(f"{path} is not valid TOML: {problem}") from problem
 
 

@@ -39,7 +39,8 @@ def examine(request: Request) -> Report:
         "expect_gpu": request.expect_gpu,
         "timeout_s": request.timeout_s,
     }
-    with KillingChildren(), ThreadPoolExecutor(max_workers=16) as pool:
+    # The children are killed before the pool waits for the threads that hear them.
+    with ThreadPoolExecutor(max_workers=16) as pool, KillingChildren():
         host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
         ask_metadata(request, collected)
         if request.level >= 2 and "startup" not in collected.facts:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mtcnn_doctor import toml
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {
     "mtcnn_doctor/py.typed",
@@ -25,12 +27,8 @@ DATA = {
 
 
 def test_every_folder_with_code_is_a_listed_package() -> None:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     listed = set(
-        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+        toml.parse((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     )
     found = {
         ".".join(path.parent.relative_to(ROOT).parts)
@@ -42,11 +40,7 @@ def test_every_folder_with_code_is_a_listed_package() -> None:
 def test_core_dependencies_are_nothing_of_the_field() -> None:
     from packaging.requirements import Requirement
 
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = toml.parse((ROOT / "pyproject.toml").read_text())["project"]
     names = {Requirement(line).name for line in project["dependencies"]}
     assert names == {"typer", "rich", "psutil", "packaging", "nvidia-ml-py", "tomli"}
 

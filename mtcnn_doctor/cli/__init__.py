@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -23,6 +24,7 @@ def run(arguments: Sequence[str]) -> int:
     from mtcnn_doctor.collect import early
 
     _be_frugal()
+    _end_like_ctrl_c()
     # Loading makes objects by the ten thousand and hardly any garbage.
     gc.disable()
     try:
@@ -30,7 +32,6 @@ def run(arguments: Sequence[str]) -> int:
         from mtcnn_doctor.cli.app import build
 
         gc.enable()
-
         result = build()(args=list(arguments), standalone_mode=True)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,6 +44,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except SystemExit as end:
+        # typer turns Ctrl-C into an exit of its own, without a word.
+        if end.code == EXIT_INTERRUPTED:
+            print("interrupted", file=sys.stderr)
         return end.code if isinstance(end.code, int) else EXIT_OK
     except Exception as problem:
         if isinstance(problem, MemoryError) or "can't start new thread" in str(problem):
@@ -84,3 +88,16 @@ def _be_frugal() -> None:
         ctypes.CDLL(None).mallopt(arena_max, 1)
     except (OSError, AttributeError):
         pass  # another C library than glibc
+
+
+def _end_like_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP end this process as Ctrl-C does: no child may be left behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # nohup ignores SIGHUP, and means it.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, interrupt)

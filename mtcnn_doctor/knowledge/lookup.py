@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -11,6 +10,8 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
+
+from mtcnn_doctor import toml
 
 #: Order of preference among matching signatures.
 _CONFIDENCE = {"high": 0, "medium": 1, "low": 2}
@@ -44,13 +45,7 @@ class NumpySupport:
 def table(name: str) -> dict[str, Any]:
     """Return a table of this package as TOML gives it."""
     text = resources.files(__package__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    # Imported here: a healthy machine needs no look-up, and every start would pay for it.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    return tomllib.loads(text)
+    return toml.parse(text)
 
 
 @cache
