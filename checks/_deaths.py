@@ -87,11 +87,14 @@ def certificate(run: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, "", [])}
 
 
+_GENERAL = ("numpy-missing", "reference-images-lost")
+
+
 def roots(run: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the findings that would explain a failure of this run."""
     causes = ("broken-install", "import-failure", "numpy-abi", "cpu-instructions")
     packages = dict.fromkeys(["numpy", run["name"]])
-    return (*(f"{cause}:{package}" for cause in causes for package in packages), "numpy-missing")
+    return (*(f"{cause}:{package}" for cause in causes for package in packages), *_GENERAL)
 
 
 def _intruder(run: Mapping[str, Any]) -> str | None:
@@ -142,6 +145,11 @@ def crash_advice(run: Mapping[str, Any]) -> str:
         return (
             "two OpenMP runtimes are loaded, which is known to crash: install all native "
             "packages from one source (pip or conda, not both)"
+        )
+    if run.get("signal") is None:
+        return (
+            "something called exit() or os._exit() here; look for a patched or home-made module "
+            "of this name, and for what it prints before it ends"
         )
     return (
         f"repeat it with: mtcnn-doctor bench --backend {run['name']}; if it repeats, set "

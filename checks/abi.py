@@ -172,5 +172,6 @@ def _finding(
         cause="The binary interface changed with NumPy 2.",
         fix=text[0].upper() + text[1:] + ".",
         commands=commands,
+        alternatives=True,
         requires=[f"broken-install:{key}", "broken-install:numpy"],
     )

@@ -45,6 +45,9 @@ def python_startup(startup: Mapping[str, Any] | None = None) -> Iterator[Finding
         evidence["python frames"] = frames[:4]
     elif said:
         evidence["last words"] = said[-1][:300]
+        files = [line.strip() for line in said if line.startswith('  File "')]
+        if files:
+            evidence["where"] = files[-1]
     yield error(
         f"the interpreter {how} before it runs a program",
         about="python",

@@ -89,7 +89,8 @@ def image_unreadable(images: list[ImageFile]) -> Findings:
             evidence=given(
                 path=image.get("path"), format=kind, bytes=image.get("size_bytes"), error=failed
             ),
-            effect="cv2.imread returns None for it; other readers raise an error.",
+            effect="Some readers raise an error; cv2.imread returns None without a word, or for "
+            "a cut JPEG a picture that is filled only in part.",
             cause=cause,
             fix=fix,
             commands=[command] if command else [],

@@ -77,6 +77,13 @@ def _failed(name: str, fact: Loaded, packages: Packages | None) -> Finding:
     evidence: dict[str, Any] = {"version": fact.get("version")}
     if last_line:
         evidence["last line"] = last_line
+    frames = [
+        f"{frame['file']}:{frame['line']} {frame['function']}"
+        for frame in details.get("frames") or ()
+        if "mtcnn_doctor/target/" not in str(frame["file"]).replace("\\", "/")
+    ]
+    if frames:
+        evidence["python frames"] = frames
     for key in ("signal", "exit_code"):
         if fact.get(key) is not None:
             evidence[key.replace("_", " ")] = fact.get(key)

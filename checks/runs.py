@@ -75,7 +75,7 @@ def backend_timeout(runs: Runs) -> Findings:
             f"{named(run)} hung {where(run)}",
             about=run["name"],
             evidence=certificate(run),
-            effect="your program waits forever at this place",
+            effect="your program waits at this place as long, or forever",
             cause=run.get("reason") or "",
             fix="see what the innermost frame waits for; on a slow machine raise --timeout",
             requires=roots(run),
@@ -131,6 +131,17 @@ def backend_error(runs: Runs) -> Findings:
     - The known failures: `mtcnn_doctor/knowledge/signatures.toml`
     """
     for run in runs_with(runs, "error"):
+        if run.get("error") is None:
+            yield error(
+                f"{named(run)} was not run on every image",
+                about=run["name"],
+                evidence={"what": run.get("reason")},
+                effect="nothing proves that it works",
+                cause="the decoded images were not where they had been put",
+                fix="see what deletes files in the temporary folder (TMPDIR)",
+                requires=roots(run),
+            )
+            continue
         text = "\n".join(
             [(run.get("error") or {}).get("message", ""), run.get("stderr_tail") or ""]
         )
@@ -285,4 +296,34 @@ def numpy_missing(runs: Runs, packages: Mapping[str, Any]) -> Findings:
             effect="no MTCNN can run in this interpreter",
             fix="install NumPy",
             commands=("pip install numpy",),
+        )
+
+
+@check("reference-images-lost", family="runs", title="the reference images were decoded", level=2)
+def reference_images_lost(runs: Runs, decoding: Mapping[str, Any] | None = None) -> Findings:
+    """Whether the bundled images reached the backends.
+
+    ## What it checks
+    The images are decoded once, in a process of the target, and handed on as arrays in the
+    temporary folder.
+
+    ## Why it matters
+    A backend that was given no image, or not all of them, has not been shown to work.
+
+    ## How to fix it
+    See what the reason names: a full or unwritable temporary folder (TMPDIR), something that
+    deletes files there, or a damaged installation of mtcnn-doctor.
+
+    ## Sources
+    - https://docs.python.org/3/library/tempfile.html#tempfile.gettempdir
+    """
+    if decoding:
+        lost = decoding["lost"]
+        yield error(
+            f"{len(lost)} of the reference images could not be handed to the backends",
+            about="images",
+            evidence={"images": lost, "reason": decoding["reason"]},
+            effect="what was not run on them is not known to work",
+            fix="look at the reason: a full or unwritable temporary folder (TMPDIR), something "
+            "that deletes files there, or a damaged installation of mtcnn-doctor",
         )

@@ -5,10 +5,34 @@ from __future__ import annotations
 import os
 import sys
 
-if __name__ == "__main__" and sys.path and sys.path[0] in ("", os.getcwd()):
-    # `python -m` puts the working directory first. A random.py or typing.py of the user's there
-    # must not stop the doctor that is to report it. (This package itself is loaded already.)
-    del sys.path[0]
+
+def _stand_apart() -> None:
+    """Take the user's own folders off this process's import path.
+
+    A random.py or typing.py in the working directory (which ``python -m`` puts first) or in
+    PYTHONPATH must not stop the doctor that is to report it. The children of the target get both
+    as they are. A folder that holds this package, or was needed to find it, stays.
+    """
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    foreign = {
+        os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    }
+    if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
+        foreign.add(os.getcwd())
+    foreign.discard(own)
+    sys.path[:] = [entry for entry in sys.path if entry and os.path.abspath(entry) not in foreign]
+
+
+def _fill_standard_streams() -> None:
+    """Open what the shell closed (``>&-``): pipes of ours must not become somebody's stdout."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115 (for good)
+            setattr(sys, name, stream)
 
 
 def main() -> int:
@@ -19,9 +43,15 @@ def main() -> int:
 
         print(f"mtcnn-doctor {__version__}")
         return 0
-    from mtcnn_doctor.cli import run
+    _fill_standard_streams()
+    _stand_apart()
+    try:
+        from mtcnn_doctor.cli import run
 
-    return run(sys.argv[1:])
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:  # before the command line was loaded
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ from typing import Any
 from mtcnn_doctor.model import Finding
 
 _BARE = "pip install "
+_BENCH = "mtcnn-doctor bench "
 
 
 def aimed(findings: Iterable[Finding], python: str, packages: Mapping[str, Any]) -> list[Finding]:
-    """Return the findings with each ``pip install`` naming the target's interpreter.
+    """Return the findings with ``pip install`` and ``bench`` naming the target's interpreter.
 
     Args:
         findings: Findings with commands as the checks wrote them.
@@ -33,12 +34,15 @@ def aimed(findings: Iterable[Finding], python: str, packages: Mapping[str, Any])
         start = f"uv pip install --python {path} "
 
     def aim(finding: Finding) -> Finding:
-        if finding.remedy is None or not finding.remedy.commands:
+        if finding.remedy is None:
             return finding
+        text = finding.remedy.text
+        if python != sys.executable:
+            text = text.replace(_BENCH, f"{_BENCH}--python {path} ")
         commands = tuple(
             start + command[len(_BARE) :] if command.startswith(_BARE) else command
             for command in finding.remedy.commands
         )
-        return replace(finding, remedy=replace(finding.remedy, commands=commands))
+        return replace(finding, remedy=replace(finding.remedy, text=text, commands=commands))
 
     return [aim(finding) for finding in findings]

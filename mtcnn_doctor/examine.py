@@ -18,7 +18,7 @@ from mtcnn_doctor.collect.metadata import ask_host, ask_metadata
 from mtcnn_doctor.collect.request import Collected, Listener, Request, wait_for
 from mtcnn_doctor.model import Check, Finding, Outcome, Report, Run
 from mtcnn_doctor.runs import run_to_dict
-from mtcnn_doctor.sandbox import kill_all
+from mtcnn_doctor.sandbox import allow_children, kill_all
 
 __all__ = ["Listener", "Request", "examine", "judge_facts"]
 
@@ -138,6 +138,9 @@ def _now() -> str:
 
 class KillingChildren(AbstractContextManager[None]):
     """Kill every child when the work inside is interrupted or fails."""
+
+    def __enter__(self) -> None:
+        allow_children()
 
     def __exit__(
         self,

@@ -55,11 +55,13 @@ class Remedy:
 
     ``commands`` holds only commands that destroy nothing. ``verified`` is True only after a run
     on the target that proved the remedy, False after one that disproved it, None if untried.
+    With ``alternatives`` any one of the commands is enough; otherwise they are steps.
     """
 
     text: str
     commands: tuple[str, ...] = ()
     verified: bool | None = None
+    alternatives: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _finding(
     fix: str,
     commands: Sequence[str],
     requires: Sequence[str],
+    alternatives: bool = False,
 ) -> Finding:
     return Finding(
         title=title,
@@ -111,7 +114,7 @@ def _finding(
         evidence=dict(evidence or {}),
         effect=effect,
         cause=cause,
-        remedy=Remedy(fix, tuple(commands)) if fix else None,
+        remedy=Remedy(fix, tuple(commands), alternatives=alternatives) if fix else None,
         requires=tuple(requires),
     )
 
@@ -126,6 +129,7 @@ def error(
     fix: str = "",
     commands: Sequence[str] = (),
     requires: Sequence[str] = (),
+    alternatives: bool = False,
 ) -> Finding:
     """Return a finding that will stop the user."""
     return _finding(Severity.ERROR, title, about, evidence, effect, cause, fix, commands, requires)

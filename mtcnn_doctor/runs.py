@@ -22,6 +22,7 @@ def run_of(
     backend: Backend,
     pictures: Sequence[Picture],
     tolerance: Mapping[str, float],
+    given: Sequence[str] = (),
     installed: str | None = None,
     device: str = "cpu",
 ) -> Run:
@@ -32,12 +33,18 @@ def run_of(
         backend: The backend that was ordered.
         pictures: The images that were ordered, with the faces expected on them.
         tolerance: How far the backend may be from the expected faces.
+        given: Names of the images that were decoded for it.
         installed: Its version by its metadata, for the case that it never said its own.
         device: Device that was ordered.
     """
     outcome, reason, place, error = _judge_ending(ending)
     results = ending.of("result")
     agreed = _agreement(results, pictures, tolerance)
+    unseen = set(given) - {result["image"] for result in results}
+    if outcome is Outcome.OK and (unseen or not results):
+        # It did all it was told to, and that was not all: no evidence, so no green.
+        which = ", ".join(sorted(unseen)) or "any image"
+        outcome, reason, place = Outcome.ERROR, f"it was not run on {which}", ("decode", None)
     if outcome is Outcome.OK:
         wrong = _wrong_because(results, agreed)
         if wrong is not None:
@@ -50,8 +57,9 @@ def run_of(
         outcome=outcome,
         version=(told[-1].get("version") if told else None) or installed,
         device=device,
-        exit_code=ending.exit_code,
-        signal=ending.signal,
+        # A child that hung was killed by the doctor, which says nothing about the child.
+        exit_code=None if outcome is Outcome.TIMEOUT else ending.exit_code,
+        signal=None if outcome is Outcome.TIMEOUT else ending.signal,
         stage=place[0],
         step=place[1],
         reason=reason,
@@ -89,7 +97,7 @@ def _judge_ending(
     if ending.timed_out is not None:
         return (
             Outcome.TIMEOUT,
-            f"no end in sight of phase '{ending.timed_out}' at its time limit",
+            f"phase '{ending.timed_out}' had not ended after its limit of {ending.limit_s:g} s",
             place,
             None,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
@@ -32,7 +33,10 @@ def run(arguments: Sequence[str]) -> int:
         from mtcnn_doctor.cli.app import build
 
         gc.enable()
-        result = build()(args=list(arguments), standalone_mode=True)
+        try:
+            result = build()(args=list(arguments), standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -41,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (| head); what it wanted it has.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         return EXIT_OK
     except SystemExit as end:
         # typer turns Ctrl-C into an exit of its own, without a word.
@@ -56,6 +60,10 @@ def run(arguments: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return EXIT_USAGE
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            _abandon_stdout()
+            print(f"error: no room to write: {problem.strerror}; free some", file=sys.stderr)
+            return EXIT_USAGE
         traceback.print_exc()
         print(
             "internal error: this is a fault of mtcnn-doctor, not of what it examined; "
@@ -66,6 +74,11 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         early.drop()
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _abandon_stdout() -> None:
+    """Send what is still buffered to nowhere, so that the interpreter's own exit is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _be_frugal() -> None:

@@ -70,9 +70,10 @@ def bench(
         from mtcnn_doctor.report.bench_text import BenchReporter
 
         stream = sys.stdout if output is None else io.StringIO()
-        BenchReporter(
-            stream, no_color=no_color or output is not None, verbose=verbose, quiet=quiet
-        ).bench(report, code)
+        with options.reader_may_leave():
+            BenchReporter(
+                stream, no_color=no_color or output is not None, verbose=verbose, quiet=quiet
+            ).bench(report, code)
         if isinstance(stream, io.StringIO):
             options.write(stream.getvalue(), output)
     raise typer.Exit(code)

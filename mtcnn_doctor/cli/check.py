@@ -139,9 +139,10 @@ def show(
     from mtcnn_doctor.report.console import ConsoleReporter
 
     if output is None:
-        ConsoleReporter(sys.stdout, no_color=no_color, verbose=verbose, quiet=quiet).report(
-            report, code
-        )
+        with options.reader_may_leave():
+            ConsoleReporter(sys.stdout, no_color=no_color, verbose=verbose, quiet=quiet).report(
+                report, code
+            )
         return
     import io
 
@@ -160,7 +161,7 @@ def _recorded(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"--facts {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"--facts {path} is not JSON; make one with check --format json --output FILE"
         ) from error
@@ -171,8 +172,14 @@ def _recorded(path: Path) -> dict[str, Any]:
             f"{SCHEMA_VERSION}; use the release that wrote it"
         )
     facts = document.get("facts", document) if isinstance(document, dict) else None
-    if not isinstance(facts, dict) or not facts.keys() & {"python", "packages"}:
+    if not isinstance(facts, dict) or not (facts.get("python") or facts.get("packages")):
         raise UsageError(
             f"--facts {path} holds no facts; make them with check --format json --output FILE"
         )
+    for name, fact in {**facts, "runs": document.get("runs")}.items():
+        listed = name in ("images", "runs")
+        rows = fact if listed and isinstance(fact, list) else [None if listed else fact]
+        if fact is not None and not all(isinstance(row, dict) for row in rows):
+            kind = "a list of objects" if listed else "an object"
+            raise UsageError(f"--facts {path}: {name} must be {kind}; record the file afresh")
     return dict(document)

@@ -6,7 +6,8 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -101,6 +102,8 @@ def images(given: Sequence[Path]) -> list[Path]:
             raise UsageError(f"no file {path}; name an image file")
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name image files")
+        if not path.is_file():
+            raise UsageError(f"{path} is not a regular file; name an image file")
         if not os.access(path, os.R_OK):
             raise UsageError(f"{path} cannot be read; check its permissions")
         found.append(path.absolute())
@@ -121,6 +124,17 @@ def check_output(path: Path | None) -> None:
         raise UsageError(f"--output {path}: its folder does not exist; make it first")
 
 
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Let whoever reads stdout stop early (``| head``); the exit code stays the true one."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, so that the interpreter's own exit is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def write(text: str, output: Path | None) -> None:
     """Write a finished report to a file (under a temporary name first) or to stdout.
 
@@ -128,8 +142,8 @@ def write(text: str, output: Path | None) -> None:
         UsageError: the file cannot be written. An earlier file of that name is left as it was.
     """
     if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        with reader_may_leave():
+            sys.stdout.write(text)
         return
     target = output.absolute()
     try:

@@ -31,8 +31,8 @@ class Album:
         ]
 
 
-def decode(request: Request, collected: Collected, album: Album, opencv: Future[None]) -> None:
-    """Decode the images once for all backends."""
+def decode(request: Request, collected: Collected, album: Album, opencv: Future[None]) -> list[str]:
+    """Decode the images once for all backends; return the names of those that were decoded."""
     if request.images:
         opencv.result()  # a cv2 that crashes must not take the decoder with it
     state = (collected.facts.get("opencv") or {}).get("state")
@@ -50,11 +50,23 @@ def decode(request: Request, collected: Collected, album: Album, opencv: Future[
     for picture in album.pictures:
         if picture.faces is None:
             _note_decoding(collected, picture, told.get(str(picture.path)))
-    decoded = any(message["array"] for message in told.values())
-    if not decoded and ending.last("not-loadable") is None:
+    lost = [
+        picture.name
+        for picture in album.pictures
+        if picture.faces is not None and not told.get(str(picture.path), {}).get("array")
+    ]
+    # A NumPy that cannot be imported is its own finding, told by the backends.
+    if lost and ending.last("not-loadable") is None:
+        said = [m["error"]["last_line"] for m in told.values() if m.get("error")]
+        ended = ending.signal or f"exit code {ending.exit_code}"
         with collected.lock:
-            ended = ending.signal or f"exit code {ending.exit_code}"
-            collected.incomplete.append(f"the images could not be decoded ({ended})")
+            collected.facts["decoding"] = {
+                "lost": lost,
+                "reason": said[0] if said else f"the process that decodes them ended with {ended}",
+            }
+    return [
+        picture.name for picture in album.pictures if told.get(str(picture.path), {}).get("array")
+    ]
 
 
 def _note_decoding(

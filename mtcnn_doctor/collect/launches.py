@@ -45,4 +45,6 @@ def host_launch(timeout_s: float) -> Launch:
         {"task": "facts", "probes": list(HOST_PROBES)},
         "machine",
         timeout_s=min(timeout_s, _HOST_LIMIT_S),
+        # What PYTHONPATH does to the target is the target's business.
+        environment={"PYTHONPATH": ""},
     )

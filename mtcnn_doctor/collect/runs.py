@@ -44,7 +44,8 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
             pool.submit(_run_backend, request, collected, BACKENDS[name], album, decoding, turn)
             for name in present
         ]
-        wait_for([gathering, decoding, *futures])
+        wait_for([gathering, *futures])
+        decoding.result()
         _trace_wrong_results(request, collected, album)
     if users:
         _compare_with_numpy(collected, users)
@@ -82,6 +83,7 @@ def loaded_fact(ending: Ending, module: str) -> dict[str, Any]:
         error = refused[-1]["error"]
         fact["state"] = "out-of-memory" if refused[-1]["out_of_memory"] else "not-loadable"
         fact["error"] = {key: error[key] for key in ("type", "message", "last_line")}
+        fact["error"]["frames"] = error["traceback"][:6]
         return fact
     fact["state"] = "timeout" if ending.timed_out is not None else "crash"
     fact["exit_code"], fact["signal"] = ending.exit_code, ending.signal
@@ -93,7 +95,7 @@ def _run_backend(
     collected: Collected,
     backend: Backend,
     album: Album,
-    decoding: Future[None],
+    decoding: Future[list[str]],
     turn: threading.Lock,
 ) -> None:
     orders = {
@@ -121,6 +123,7 @@ def _run_backend(
         backend,
         album.pictures,
         gallery.tolerance(backend.name),
+        given=decoding.result(),
         installed=_installed_version(collected, backend),
     )
     with collected.lock:

@@ -72,6 +72,9 @@ class ConsoleReporter:
                 self._skipped_family(family, findings)
             return
         mark = worst.value if problems else ("info" if infos and not _passes(made) else "pass")
+        if family == "runs" and not problems and _something_failed(report):
+            # Its cause stands under another family; a tick here would look like a contradiction.
+            mark = "skip"
         if not self._quiet or problems:
             values = [self._redact.text(v) for v in summary.values(family, report)]
             line = f" {self._look.dot} ".join(values)
@@ -98,7 +101,8 @@ class ConsoleReporter:
     def _finding(self, finding: Finding) -> None:
         word = "error" if finding.severity is Severity.ERROR else "warning"
         self._line("")
-        title = self._redact.text(finding.title)
+        # A file name may hold a line break.
+        title = self._redact.text(finding.title).replace("\n", "\\n")
         lines = self._look.wrap(title, 4 + len(finding.id))
         self._pieces(
             [("  ", ""), (finding.id, STYLES[word]), (f"  {lines[0]}", "bold"), (f"  [{word}]", "")]
@@ -115,7 +119,9 @@ class ConsoleReporter:
                 self._entry(key, [self._redact.text(text)])
         if finding.remedy is not None:
             self._entry("fix", [self._redact.text(finding.remedy.text)])
-            for command in finding.remedy.commands:
+            for number, command in enumerate(finding.remedy.commands):
+                if number and finding.remedy.alternatives:
+                    self._entry("", ["or"])
                 self._entry("", [f"$ {self._redact.text(command)}"])
         if finding.docs:
             self._entry("more", [finding.docs])
@@ -239,6 +245,10 @@ def _by_family(findings: Iterable[Finding]) -> Iterator[tuple[str, list[Finding]
 
 def _worth_showing(findings: list[Finding]) -> bool:
     return any(finding.is_problem for finding in findings)
+
+
+def _something_failed(report: Report) -> bool:
+    return any(run.outcome not in (Outcome.OK, Outcome.NOT_INSTALLED) for run in report.runs)
 
 
 def _passes(findings: list[Finding]) -> bool:

@@ -1,6 +1,13 @@
 """Starting a child in the target interpreter, hearing it, and outliving whatever it does."""
 
-from mtcnn_doctor.sandbox.child import Child, Ending, NotPython, TargetTooOld, kill_all
+from mtcnn_doctor.sandbox.child import (
+    Child,
+    Ending,
+    NotPython,
+    TargetTooOld,
+    allow_children,
+    kill_all,
+)
 from mtcnn_doctor.sandbox.launch import Launch
 
-__all__ = ["Child", "Ending", "Launch", "NotPython", "TargetTooOld", "kill_all"]
+__all__ = ["Child", "Ending", "Launch", "NotPython", "TargetTooOld", "allow_children", "kill_all"]

@@ -35,6 +35,8 @@ _STACK_S = 0.3
 
 _living: set[Child] = set()
 _living_lock = threading.Lock()
+#: Set while everything is being ended: a child that was on its way is ended as it starts.
+_ending_all = threading.Event()
 
 
 class NotPython(Exception):
@@ -58,6 +60,7 @@ class Ending:
     returncode: int
     completed: bool
     timed_out: str | None
+    limit_s: float
     stage: str | None
     step: str | None
     stdout: str
@@ -155,6 +158,8 @@ class Child:
         started = time.monotonic()
         process = self._spawn(folder, answers, go, fault)
         self._process = process
+        if _ending_all.is_set() or self._cancelled:
+            self.cancel()
         for pipe in (answers, go, fault):
             pipe.close_theirs()
 
@@ -435,6 +440,7 @@ class Child:
             returncode=returncode,
             completed=any(message["t"] == "end" for message in self._messages),
             timed_out=timed_out,
+            limit_s=self.launch.timeout_s,
             stage=stage or "start",
             step=step,
             stdout=streams["stdout"].text(),
@@ -469,8 +475,14 @@ def _descendants(pid: int) -> list[Any]:
         return []
 
 
+def allow_children() -> None:
+    """Let children be started again after :func:`kill_all`."""
+    _ending_all.clear()
+
+
 def kill_all() -> None:
-    """Kill every living child (Ctrl-C)."""
+    """Kill every living child, and each that is about to start (Ctrl-C)."""
+    _ending_all.set()
     with _living_lock:
         children = list(_living)
     for child in children:

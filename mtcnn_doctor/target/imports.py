@@ -30,7 +30,7 @@ def import_framework(channel: Channel, module: str, facts: bool) -> bool:
     started = time.perf_counter()
     try:
         importlib.import_module(module)
-    except Exception as error:
+    except BaseException as error:  # SystemExit and KeyboardInterrupt end programs, too
         channel.send(
             "not-loadable",
             module=module,

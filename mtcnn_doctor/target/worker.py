@@ -89,7 +89,7 @@ def main(arguments: list[str]) -> int:
         orders = json.load(file)
     try:
         TASKS[orders["task"]](channel, orders)
-    except Exception as error:  # the doctor wants every failure as an answer
+    except BaseException as error:  # the doctor wants every failure as an answer
         channel.send_failure(error)
     channel.enter("shutdown")
     channel.send("end")

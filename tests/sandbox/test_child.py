@@ -17,7 +17,15 @@ from typing import Any
 import psutil
 import pytest
 
-from mtcnn_doctor.sandbox import Child, Ending, Launch, NotPython, TargetTooOld, kill_all
+from mtcnn_doctor.sandbox import (
+    Child,
+    Ending,
+    Launch,
+    NotPython,
+    TargetTooOld,
+    allow_children,
+    kill_all,
+)
 from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="real POSIX signals")
@@ -305,6 +313,7 @@ def test_cancelling_from_outside_ends_a_run() -> None:
     time.sleep(0.5)
     kill_all()
     thread.join(20)
+    allow_children()
     assert not thread.is_alive()
     assert endings
     assert endings[0].signal == "SIGKILL"

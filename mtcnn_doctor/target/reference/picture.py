@@ -79,7 +79,8 @@ def read_rgb_with_decoder(
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    # TensorFlow puts a page of its inner names before and after what it has to say.
+    return lines[0][:120] if lines else type(error).__name__
 
 
 def _as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

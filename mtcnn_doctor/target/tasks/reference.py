@@ -101,7 +101,7 @@ def _run_image(
         started = time.perf_counter()
         try:
             result = cascade.detect(pixels, nets, settings, enter=clock.enter)
-        except Exception as error:
+        except BaseException as error:  # sys.exit() inside a framework is a failure like any
             channel.send_failure(error, image=image["name"])
             return False
         samples.append(round((time.perf_counter() - started) * 1000, 3))
