@@ -95,76 +95,44 @@ class Finding:
 Findings = Iterable[Finding]
 
 
-def _finding(
-    severity: Severity,
-    title: str,
-    about: str,
-    evidence: Mapping[str, Any] | None,
-    effect: str,
-    cause: str,
-    fix: str,
-    commands: Sequence[str],
-    requires: Sequence[str],
-    alternatives: bool = False,
-) -> Finding:
-    return Finding(
-        title=title,
-        severity=severity,
-        about=about,
-        evidence=dict(evidence or {}),
-        effect=effect,
-        cause=cause,
-        remedy=Remedy(fix, tuple(commands), alternatives=alternatives) if fix else None,
-        requires=tuple(requires),
-    )
+class _Finder:
+    """Makes findings of one severity: ``error``, ``warning`` and ``info`` below."""
+
+    def __init__(self, severity: Severity) -> None:
+        self._severity = severity
+
+    def __call__(
+        self,
+        title: str,
+        *,
+        about: str = "",
+        evidence: Mapping[str, Any] | None = None,
+        effect: str = "",
+        cause: str = "",
+        fix: str = "",
+        commands: Sequence[str] = (),
+        alternatives: bool = False,
+        requires: Sequence[str] = (),
+    ) -> Finding:
+        """Return a finding; ``fix``, ``commands`` and ``alternatives`` make its remedy."""
+        return Finding(
+            title=title,
+            severity=self._severity,
+            about=about,
+            evidence=dict(evidence or {}),
+            effect=effect,
+            cause=cause,
+            remedy=Remedy(fix, tuple(commands), alternatives=alternatives) if fix else None,
+            requires=tuple(requires),
+        )
 
 
-def error(
-    title: str,
-    *,
-    about: str = "",
-    evidence: Mapping[str, Any] | None = None,
-    effect: str = "",
-    cause: str = "",
-    fix: str = "",
-    commands: Sequence[str] = (),
-    requires: Sequence[str] = (),
-    alternatives: bool = False,
-) -> Finding:
-    """Return a finding that will stop the user."""
-    return _finding(Severity.ERROR, title, about, evidence, effect, cause, fix, commands, requires)
-
-
-def warning(
-    title: str,
-    *,
-    about: str = "",
-    evidence: Mapping[str, Any] | None = None,
-    effect: str = "",
-    cause: str = "",
-    fix: str = "",
-    commands: Sequence[str] = (),
-    requires: Sequence[str] = (),
-) -> Finding:
-    """Return a finding that may stop the user."""
-    return _finding(
-        Severity.WARNING, title, about, evidence, effect, cause, fix, commands, requires
-    )
-
-
-def info(
-    title: str,
-    *,
-    about: str = "",
-    evidence: Mapping[str, Any] | None = None,
-    effect: str = "",
-    cause: str = "",
-    fix: str = "",
-    commands: Sequence[str] = (),
-    requires: Sequence[str] = (),
-) -> Finding:
-    """Return a finding that is worth knowing and never counts as a problem."""
-    return _finding(Severity.INFO, title, about, evidence, effect, cause, fix, commands, requires)
+#: A finding that will stop the user.
+error = _Finder(Severity.ERROR)
+#: A finding that may stop the user.
+warning = _Finder(Severity.WARNING)
+#: A finding that is worth knowing and never counts as a problem.
+info = _Finder(Severity.INFO)
 
 
 def skip(reason: str, *, about: str = "", requires: Sequence[str] = ()) -> Finding:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime  # noqa: TID253 - this module is imported only when it is asked for
 
+from .base import BuiltNetworks
 from .onnx_model import build_models
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def create(
     return OnnxRuntimeNetworks(weights, provider, threads)
 
 
-class OnnxRuntimeNetworks:
+class OnnxRuntimeNetworks(BuiltNetworks):
     """P-Net, R-Net and O-Net as three inference sessions in float32."""
 
     def __init__(self, weights: Weights, provider: str, threads: int | None = None) -> None:
@@ -48,21 +49,6 @@ class OnnxRuntimeNetworks:
             # It falls back to the CPU with no more than a line in the log.
             raise ValueError(f"onnxruntime could not start {self.provider}; see its messages")
         return session
-
-    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets = (y.transpose(0, 2, 3, 1) for y in self._run(self._pnet, x))
-        return logits, offsets
-
-    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets = self._run(self._rnet, x)
-        return logits, offsets
-
-    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets, landmarks = self._run(self._onet, x)
-        return logits, offsets, landmarks
 
     def _run(self, session: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
         image = np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 import numpy as np
 import tensorflow as tf  # noqa: TID253 - this module is imported only when it is asked for
 
+from .base import BuiltNetworks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -42,11 +44,13 @@ def _device(name: str) -> str:
     return "/" + place
 
 
-class TensorFlowNetworks:
+class TensorFlowNetworks(BuiltNetworks):
     """P-Net, R-Net and O-Net as three traced functions in float32, channels last.
 
     ``traces``: how often each network has been traced; stays at one.
     """
+
+    channels_first = False
 
     def __init__(self, weights: Weights, device: str) -> None:
         self.device = device
@@ -72,21 +76,6 @@ class TensorFlowNetworks:
 
         signature = [tf.TensorSpec([None, *size, 3], tf.float32)]
         return tf.function(traced, input_signature=signature, autograph=False)
-
-    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets = self._run(self._pnet, x)
-        return logits, offsets
-
-    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets = self._run(self._rnet, x)
-        return logits, offsets
-
-    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets, landmarks = self._run(self._onet, x)
-        return logits, offsets, landmarks
 
     def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
         with tf.device(self.device):

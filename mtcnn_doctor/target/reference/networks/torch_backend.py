@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch  # noqa: TID253 - this module is imported only when torch is asked for
 from torch import nn  # noqa: TID253
 
+from .base import BuiltNetworks
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -82,7 +84,7 @@ def _onet(arrays: list[NDArray[np.float32]]) -> _Features:
     return _Features(trunk, [nn.Linear(256, outputs) for outputs in (2, 4, 10)], arrays)
 
 
-class TorchNetworks:
+class TorchNetworks(BuiltNetworks):
     """P-Net, R-Net and O-Net on one torch device, in float32 and channels-last memory order."""
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
@@ -91,21 +93,6 @@ class TorchNetworks:
             build(weights[name]).eval().to(device, memory_format=torch.channels_last)
             for name, build in (("pnet", _pnet), ("rnet", _rnet), ("onet", _onet))
         )
-
-    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets = (y.transpose(0, 2, 3, 1) for y in self._run(self._pnet, x))
-        return logits, offsets
-
-    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets = self._run(self._rnet, x)
-        return logits, offsets
-
-    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """See :class:`..Networks`."""
-        logits, offsets, landmarks = self._run(self._onet, x)
-        return logits, offsets, landmarks
 
     def _run(self, network: _Features, x: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():

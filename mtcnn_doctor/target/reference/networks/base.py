@@ -1,0 +1,43 @@
+"""What the frameworks' networks have in common: three built networks, called one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class BuiltNetworks:
+    """Base of a backend whose networks are objects; see :class:`..Networks` for the methods.
+
+    A subclass sets ``_pnet``, ``_rnet`` and ``_onet`` and says in :meth:`_run` how one is called.
+    """
+
+    #: Whether the maps that P-Net returns are (N, C, H, W).
+    channels_first: ClassVar[bool] = True
+
+    _pnet: Any
+    _rnet: Any
+    _onet: Any
+
+    def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the outputs of a network for images (N, H, W, C), as NumPy arrays."""
+        raise NotImplementedError
+
+    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = self._run(self._pnet, x)
+        if self.channels_first:
+            return logits.transpose(0, 2, 3, 1), offsets.transpose(0, 2, 3, 1)
+        return logits, offsets
+
+    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets = self._run(self._rnet, x)
+        return logits, offsets
+
+    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """See :class:`..Networks`."""
+        logits, offsets, landmarks = self._run(self._onet, x)
+        return logits, offsets, landmarks
