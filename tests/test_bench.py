@@ -104,3 +104,22 @@ def test_all_backends_agree_on_a_photograph_of_no_known_faces(
     }
     assert all(len(found) == 1 for found in faces.values())
     assert answer.report["facts"]["images"][0]["decoder"] == "cv2"
+
+
+def test_a_users_image_may_be_called_like_a_bundled_one(doctor: Doctor, tmp_path: Path) -> None:
+    no_face = next(picture.path for picture in bundled() if picture.name == "no_face.png")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(no_face, tmp_path / "a" / "portrait.png")
+    shutil.copy(PORTRAIT, tmp_path / "b" / "portrait.png")
+    answer = doctor(
+        "check", "--backend", "numpy", "--format", "json",
+        "--image", tmp_path / "a" / "portrait.png", "--image", tmp_path / "b" / "portrait.png",
+    )  # fmt: skip
+    assert answer.findings() == []
+    run = answer.run("numpy")
+    assert run["agreement"]["agrees"]
+    counts = {image["image"]: image["faces"] for image in run["images"]}
+    assert counts["portrait.png"] == 1
+    others = {name: faces for name, faces in counts.items() if "/portrait.png" in name}
+    assert sorted(others.values()) == [0, 1]

@@ -31,6 +31,20 @@ class Album:
         ]
 
 
+def named(paths: Sequence[Path], taken: set[str]) -> list[Picture]:
+    """Return a user's images under names of their own: the file name, or the path if it is taken.
+
+    Results are told apart by these names, so a user's ``portrait.png`` must not be held against
+    the faces of the bundled one.
+    """
+    pictures = []
+    for path in dict.fromkeys(paths):
+        name = path.name if path.name not in taken else str(path)
+        taken = taken | {name}
+        pictures.append(Picture(name, path))
+    return pictures
+
+
 def decode(request: Request, collected: Collected, album: Album, opencv: Future[None]) -> list[str]:
     """Decode the images once for all backends; return the names of those that were decoded."""
     if request.images:

@@ -13,7 +13,7 @@ from typing import Any
 
 from mtcnn_doctor import agreement, gallery
 from mtcnn_doctor.backends import BACKENDS, Backend
-from mtcnn_doctor.collect.images import Album, decode
+from mtcnn_doctor.collect.images import Album, decode, named
 from mtcnn_doctor.collect.request import Collected, Request, ask_child, wait_for
 from mtcnn_doctor.gallery import Picture
 from mtcnn_doctor.model import Outcome, Run
@@ -34,8 +34,9 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
             collected.runs[name] = not_installed(name)
             collected.facts[BACKENDS[name].fact] = {"state": "not-installed"}
     with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
-        users = [Picture(path.name, path) for path in request.images]
-        pictures = [*(gallery.bundled() if request.bundled else ()), *users]
+        bundled = gallery.bundled() if request.bundled else []
+        users = named(request.images, {picture.name for picture in bundled})
+        pictures = [*bundled, *users]
         album = Album(pictures, Path(folder))
         gathering = pool.submit(import_opencv, request, collected, modules)
         decoding = pool.submit(decode, request, collected, album, gathering)

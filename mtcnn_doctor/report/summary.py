@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from mtcnn_doctor.model import Outcome, Report, Run
@@ -91,7 +92,7 @@ def _machine(report: Report) -> list[str]:
 def _input(report: Report) -> list[str]:
     images: Sequence[Mapping[str, Any]] = report.facts.get("images") or ()
     return [
-        f"{str(image.get('path', '')).replace(chr(92), '/').rsplit('/', 1)[-1]} "
+        f"{PurePath(str(image.get('path', ''))).name} "
         f"{image.get('width')}×{image.get('height')} {image.get('format')}"
         for image in images
     ]
@@ -99,15 +100,30 @@ def _input(report: Report) -> list[str]:
 
 def _runs(report: Report) -> list[str]:
     found = [_run(run) for run in report.runs if run.outcome is not Outcome.NOT_INSTALLED]
-    fine = [run for run in report.runs if run.outcome is Outcome.OK and run.agreement]
-    if fine and fine[0].agreement:
-        agreement = fine[0].agreement
-        found.append(
-            f"the {agreement['expected']} faces on {agreement['images']} images"
-            if len(fine) == 1
-            else f"the same {agreement['expected']} faces on {agreement['images']} images"
-        )
-    return found
+    fine = [run for run in report.runs if run.outcome is Outcome.OK]
+    known = [run.agreement for run in fine if run.agreement]
+    if known:
+        same = "the" if len(known) == 1 else "the same"
+        found.append(f"{same} {known[0]['expected']} faces on {known[0]['images']} images")
+    return found + (_users_images(report, fine[0]) if fine else [])
+
+
+def _users_images(report: Report, run: Run) -> list[str]:
+    """Return what one backend found on the user's own images."""
+    paths = [str(image.get("path", "")) for image in report.facts.get("images") or ()]
+    run_on = {image["image"] for image in run.images}
+    # An image goes by its file name, and by its path where another has that name.
+    names = {path if path in run_on else PurePath(path).name for path in paths}
+    return [
+        f"{PurePath(image['image']).name}: {_faces(image['faces'])} found"
+        for image in run.images
+        if image["image"] in names
+    ]
+
+
+def _faces(count: int) -> str:
+    # Not "there is none": that nothing was found does not say that nothing is there.
+    return "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
 
 
 def _run(run: Run) -> str:
