@@ -124,3 +124,37 @@ def plugin_failed() -> Findings:
     - CONTRIBUTING.md of this project
     """
     return ()
+
+
+_USERS_OF_NUMPY = ("torch", "tensorflow", "onnxruntime", "cv2", "mtcnn", "facenet_pytorch")
+
+
+@check("numpy-missing", family="packages", title="NumPy is there")
+def numpy_missing(packages: Mapping[str, Any]) -> Findings:
+    """Whether the frameworks in the target have the NumPy that they pass images through.
+
+    ## What it checks
+    A framework is installed and NumPy is not.
+
+    ## Why it matters
+    Every MTCNN package hands images and boxes around as NumPy arrays.
+
+    ## How to fix it
+    Install NumPy, in a version that the framework supports.
+
+    ## Sources
+    - https://numpy.org/install/
+    """
+    modules = packages.get("modules") or {}
+    if "numpy" not in modules or (modules["numpy"] or {}).get("found"):
+        return
+    users = [name for name in _USERS_OF_NUMPY if (modules.get(name) or {}).get("found")]
+    if users:
+        verb = "needs" if len(users) == 1 else "need"
+        yield error(
+            f"NumPy is not installed, which {' and '.join(users)} {verb}",
+            about="numpy",
+            effect="no MTCNN can run in this interpreter",
+            fix="install NumPy",
+            commands=("pip install numpy",),
+        )

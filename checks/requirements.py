@@ -288,6 +288,8 @@ def _finding(
         requires += [f"numpy-abi:{name}" for name in sorted({key, *neighbours})]
     if key in PROVIDERS["cv2"]:
         requires.append("opencv-duplicates")
+    if {(canonicalize_name(row.requirement), row.found) for row in conflicts} == {("numpy", None)}:
+        requires.append("numpy-missing")
     return kind(
         f"{label(distribution)} {conflicts[0].text}{more}",
         about=about,

@@ -271,34 +271,6 @@ def backend_missing(runs: Runs, settings: Mapping[str, Any]) -> Findings:
             )
 
 
-@check("numpy-missing", family="packages", title="NumPy is there", level=2)
-def numpy_missing(runs: Runs, packages: Mapping[str, Any]) -> Findings:
-    """Whether the frameworks in the target have the NumPy that they pass images through.
-
-    ## What it checks
-    A framework is installed and NumPy is not.
-
-    ## Why it matters
-    Every MTCNN package hands images and boxes around as NumPy arrays.
-
-    ## How to fix it
-    Install NumPy, in a version that the framework supports.
-
-    ## Sources
-    - https://numpy.org/install/
-    """
-    numpy = (packages.get("modules") or {}).get("numpy") or {}
-    others = [run["name"] for run in runs if run["outcome"] != "not-installed"]
-    if not numpy.get("found") and others:
-        yield error(
-            f"NumPy is not installed, which {' and '.join(others)} need",
-            about="numpy",
-            effect="no MTCNN can run in this interpreter",
-            fix="install NumPy",
-            commands=("pip install numpy",),
-        )
-
-
 @check("reference-images-lost", family="runs", title="the reference images were decoded", level=2)
 def reference_images_lost(runs: Runs, decoding: Mapping[str, Any] | None = None) -> Findings:
     """Whether the bundled images reached the backends.

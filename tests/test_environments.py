@@ -136,3 +136,11 @@ def test_a_healthy_numpy_alone(doctor: Doctor, make: Make) -> None:
     answer = doctor("check", "--python", make("numpy"), "--format", "json")
     assert answer.findings() == []
     assert answer.code == 0
+
+
+def test_a_framework_without_numpy_is_one_error(doctor: Doctor, make: Make) -> None:
+    environment = make("onnxruntime==1.20.1", "flatbuffers", "protobuf", "packaging",
+                       "coloredlogs", "humanfriendly", "sympy", "mpmath<1.4")  # fmt: skip
+    answer = doctor("check", "--python", environment, "--format", "json")
+    assert [f["id"] for f in answer.findings()] == ["numpy-missing"]
+    assert answer.code == 1

@@ -33,6 +33,8 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
         if name not in present:
             collected.runs[name] = not_installed(name)
             collected.facts[BACKENDS[name].fact] = {"state": "not-installed"}
+    if not is_present(modules, "numpy"):
+        collected.facts["numpy"] = {"state": "not-installed"}
     with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
         bundled = gallery.bundled() if request.bundled else []
         users = named(request.images, {picture.name for picture in bundled})
@@ -129,7 +131,7 @@ def _run_backend(
     )
     with collected.lock:
         collected.runs[backend.name] = run
-        if (collected.facts.get("numpy") or {}).get("state") != "ok":
+        if (collected.facts.get("numpy") or {}).get("state") not in ("ok", "not-installed"):
             collected.facts["numpy"] = loaded_fact(ending, "numpy")
         if backend.module != "numpy" and ending.of("imported"):
             # NumPy was imported, so what happened next is about the backend's own module.
