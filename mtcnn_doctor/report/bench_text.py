@@ -25,6 +25,7 @@ class BenchReporter(ConsoleReporter):
         for finding in report.findings:
             if finding.is_problem:
                 self._finding(finding)
+        self._line("")
         self._incomplete(report)
         took = f"{report.duration_s:.1f} s" if report.duration_s else ""
         self._line(f"mtcnn-doctor {__version__}, {took}. Exit {exit_code}.", "bold")

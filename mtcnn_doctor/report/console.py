@@ -84,6 +84,8 @@ class ConsoleReporter:
             self._family_line(mark, family, line)
         for finding in problems:
             self._finding(finding)
+        if problems:
+            self._line("")
         if not self._quiet:
             for finding in infos:
                 self._note(finding)
@@ -125,7 +127,6 @@ class ConsoleReporter:
                 self._entry("", [f"$ {self._redact.text(command)}"])
         if finding.docs:
             self._entry("more", [finding.docs])
-        self._line("")
 
     def _entry(self, key: str, values: Iterable[str]) -> None:
         label = f"    {self._look.fit(key):<{_KEY_WIDTH}} "
