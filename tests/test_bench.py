@@ -123,3 +123,12 @@ def test_a_users_image_may_be_called_like_a_bundled_one(doctor: Doctor, tmp_path
     assert counts["portrait.png"] == 1
     others = {name: faces for name, faces in counts.items() if "/portrait.png" in name}
     assert sorted(others.values()) == [0, 1]
+
+
+def test_what_did_no_harm_is_no_result_of_a_measurement(doctor: Doctor, tmp_path: Path) -> None:
+    """A file that would hide NumPy is for `check`; the measurement was not affected by it."""
+    (tmp_path / "numpy.py").write_text("raise RuntimeError")
+    measured = doctor("bench", "--backend", "numpy", "--runs", "1", cwd=tmp_path)
+    assert measured.code == 0
+    assert "module-shadowed" not in measured.out
+    assert doctor("check", "--level", "1", cwd=tmp_path).code == 1
