@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ._frames import frame_lines
+
 Runs = Sequence[Mapping[str, Any]]
 
 _STAGES = {
@@ -37,13 +39,6 @@ def named(run: Mapping[str, Any]) -> str:
 def runs_with(runs: Runs, outcome: str) -> Iterator[Mapping[str, Any]]:
     """Return the runs of backends that ended in one outcome."""
     return (run for run in runs if run["kind"] == "backend" and run["outcome"] == outcome)
-
-
-def _frames(run: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{frame['file']}:{frame['line']} {frame['function']}"
-        for frame in run.get("python_traceback") or ()
-    ][:6]
 
 
 def openmp_libraries(run: Mapping[str, Any]) -> list[str]:
@@ -79,7 +74,7 @@ def _last_words(run: Mapping[str, Any]) -> str:
 def certificate(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the death certificate as evidence: what is known and not in the title already."""
     found = {
-        "python frames": _frames(run),
+        "python frames": frame_lines(run.get("python_traceback"))[:6],
         "openmp libraries": openmp_libraries(run),
         "memory": _memory(run),
         "last words": _last_words(run),

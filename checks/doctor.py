@@ -7,6 +7,8 @@ from typing import Any
 
 from mtcnn_doctor.model import Finding, Findings, check, error, warning
 
+from ._frames import frame_lines
+
 
 @check("python-startup", family="interpreter", title="the interpreter starts", level=1)
 def python_startup(startup: Mapping[str, Any] | None = None) -> Iterator[Finding]:
@@ -35,9 +37,7 @@ def python_startup(startup: Mapping[str, Any] | None = None) -> Iterator[Finding
     else:
         how = f"ends with exit code {startup['exit_code']}"
     frames = [
-        f"{frame['file']}:{frame['line']} {frame['function']}"
-        for frame in startup.get("python_traceback") or ()
-        if "<frozen" not in frame["file"]
+        line for line in frame_lines(startup.get("python_traceback")) if "<frozen" not in line
     ]
     said = [line for line in (startup.get("stderr_tail") or "").splitlines() if line.strip()]
     evidence: dict[str, Any] = {}

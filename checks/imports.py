@@ -9,6 +9,7 @@ from mtcnn_doctor.facts import Loaded, Packages
 from mtcnn_doctor.knowledge import match_error
 from mtcnn_doctor.model import Finding, Findings, check, error
 
+from ._frames import frame_lines
 from ._installed import FRAMEWORKS, installed
 
 _MODULES = {"opencv": "cv2"}
@@ -78,9 +79,9 @@ def _failed(name: str, fact: Loaded, packages: Packages | None) -> Finding:
     if last_line:
         evidence["last line"] = last_line
     frames = [
-        f"{frame['file']}:{frame['line']} {frame['function']}"
-        for frame in details.get("frames") or ()
-        if "mtcnn_doctor/target/" not in str(frame["file"]).replace("\\", "/")
+        line
+        for line in frame_lines(details.get("frames"))
+        if "mtcnn_doctor/target/" not in line.replace("\\", "/")
     ]
     if frames:
         evidence["python frames"] = frames

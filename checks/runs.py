@@ -142,13 +142,11 @@ def backend_error(runs: Runs) -> Findings:
                 requires=roots(run),
             )
             continue
-        text = "\n".join(
-            [(run.get("error") or {}).get("message", ""), run.get("stderr_tail") or ""]
-        )
-        known = match_error(f"{run.get('reason') or ''}\n{text}")
+        raised = run["error"]
+        said = (run.get("reason"), raised.get("message"), run.get("stderr_tail"))
+        known = match_error("\n".join(part or "" for part in said))
         yield error(
-            f"{named(run)} raised {(run.get('error') or {}).get('type', 'an exception')} "
-            f"{where(run)}",
+            f"{named(run)} raised {raised.get('type', 'an exception')} {where(run)}",
             about=run["name"],
             evidence={**certificate(run), "exception": run.get("reason")},
             effect=f"MTCNN on {run['name']} does not run",

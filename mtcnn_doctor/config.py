@@ -7,7 +7,7 @@ files with checks, relative to the file).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ class Config:
     images: tuple[Path, ...] = ()
     backends: tuple[str, ...] = ()
     plugins: tuple[Path, ...] = ()
-    reasons: dict[str, str] = field(default_factory=dict)
 
 
 def find(start: Path) -> Config:
@@ -80,13 +79,11 @@ def _read(path: Path, table: dict[str, Any]) -> Config:
             f"known are {', '.join(sorted(_KEYS))}"
         )
     ignore: list[str] = []
-    reasons: dict[str, str] = {}
     for entry in _list(path, table, "ignore", (str, dict)):
         if isinstance(entry, str):
             ignore.append(entry)
         elif isinstance(entry.get("id"), str):
             ignore.append(entry["id"])
-            reasons[entry["id"]] = str(entry.get("reason", ""))
         else:
             raise UsageError(f"{path}: a table in ignore needs an id")
     level, timeout, fail_on = table.get("level"), table.get("timeout"), table.get("fail-on")
@@ -109,7 +106,6 @@ def _read(path: Path, table: dict[str, Any]) -> Config:
         images=tuple(base / name for name in _list(path, table, "images", str)),
         backends=tuple(_list(path, table, "backends", str)),
         plugins=tuple(base / name for name in _list(path, table, "plugins", str)),
-        reasons=reasons,
     )
 
 

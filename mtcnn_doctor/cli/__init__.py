@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (| head); what it wanted it has.
-        _abandon_stdout()
+        abandon_stdout()
         return EXIT_OK
     except SystemExit as end:
         # typer turns Ctrl-C into an exit of its own, without a word.
@@ -61,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
             )
             return EXIT_USAGE
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            _abandon_stdout()
+            abandon_stdout()
             print(f"error: no room to write: {problem.strerror}; free some", file=sys.stderr)
             return EXIT_USAGE
         traceback.print_exc()
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else EXIT_OK
 
 
-def _abandon_stdout() -> None:
+def abandon_stdout() -> None:
     """Send what is still buffered to nowhere, so that the interpreter's own exit is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

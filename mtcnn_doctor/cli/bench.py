@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -65,15 +65,12 @@ def bench(
 
         options.write(json_report.render(report), output)
     else:
-        import io
-
         from mtcnn_doctor.report.bench_text import BenchReporter
 
-        stream = sys.stdout if output is None else io.StringIO()
-        with options.reader_may_leave():
-            BenchReporter(
-                stream, no_color=no_color or output is not None, verbose=verbose, quiet=quiet
-            ).bench(report, code)
-        if isinstance(stream, io.StringIO):
-            options.write(stream.getvalue(), output)
+        def print_to(stream: IO[str]) -> None:
+            BenchReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).bench(
+                report, code
+            )
+
+        options.present(print_to, output)
     raise typer.Exit(code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -67,13 +67,11 @@ def check(
     options.check_output(output)
     checks = registry.load(config.plugins)
     run_level = level or config.level or 2
+    ignored = options.split([*(ignore or ()), *config.ignore])
     chosen = checks.selected(
-        options.split(select or config.select),
-        options.split([*(ignore or ()), *config.ignore]),
-        run_level if facts is None else 3,
+        options.split(select or config.select), ignored, run_level if facts is None else 3
     )
     # Failures of plug-ins are findings like any other, and can be ignored like any other.
-    ignored = set(options.split([*(ignore or ()), *config.ignore]))
     failures = [] if "plugin-failed" in ignored else list(checks.failures)
     limit = options.timeout(timeout, config.timeout)
     command = ["mtcnn-doctor", *sys.argv[1:]]
@@ -138,17 +136,12 @@ def show(
         return
     from mtcnn_doctor.report.console import ConsoleReporter
 
-    if output is None:
-        with options.reader_may_leave():
-            ConsoleReporter(sys.stdout, no_color=no_color, verbose=verbose, quiet=quiet).report(
-                report, code
-            )
-        return
-    import io
+    def print_to(stream: IO[str]) -> None:
+        ConsoleReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).report(
+            report, code
+        )
 
-    text = io.StringIO()
-    ConsoleReporter(text, no_color=True, verbose=verbose, quiet=quiet).report(report, code)
-    options.write(text.getvalue(), output)
+    options.present(print_to, output)
 
 
 def _recorded(path: Path) -> dict[str, Any]:

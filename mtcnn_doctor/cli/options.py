@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
 from mtcnn_doctor.backends import BACKENDS
+from mtcnn_doctor.cli import abandon_stdout
 from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S
 from mtcnn_doctor.errors import UsageError
 
@@ -131,8 +133,18 @@ def reader_may_leave() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered goes nowhere, so that the interpreter's own exit is quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
+
+
+def present(print_to: Callable[[IO[str]], None], output: Path | None) -> None:
+    """Let a reporter print to stdout, or to a file that appears only when it is complete."""
+    if output is None:
+        with reader_may_leave():
+            print_to(sys.stdout)
+        return
+    text = io.StringIO()
+    print_to(text)
+    write(text.getvalue(), output)
 
 
 def write(text: str, output: Path | None) -> None:

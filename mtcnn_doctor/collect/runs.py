@@ -129,6 +129,7 @@ def _run_backend(
         given=decoding.result(),
         installed=_installed_version(collected, backend),
     )
+    collected.take(ending)
     with collected.lock:
         collected.runs[backend.name] = run
         if (collected.facts.get("numpy") or {}).get("state") not in ("ok", "not-installed"):
@@ -136,10 +137,6 @@ def _run_backend(
         if backend.module != "numpy" and ending.of("imported"):
             # NumPy was imported, so what happened next is about the backend's own module.
             collected.facts[backend.fact] = loaded_fact(ending, backend.module)
-        for message in ending.of("probe-failed"):
-            collected.probes_failed.append(
-                {"probe": message["name"], "reason": message["error"]["last_line"]}
-            )
         varying = [m for m in ending.of("result") if m["distinct_results"] > 1]
         if varying:
             collected.facts.setdefault("nondeterministic", {})[backend.name] = [

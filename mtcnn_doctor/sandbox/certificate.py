@@ -93,11 +93,6 @@ def _is_listener(frames: list[dict[str, Any]]) -> bool:
     )
 
 
-def python_stack_is_missing(fault_text: str) -> bool:
-    """Whether a fatal signal was reported without any Python thread running (no frames)."""
-    return "<no Python frame>" in fault_text
-
-
 #: Words on stderr by which native code says that memory ran out before it aborted.
 _NATIVE_OOM = re.compile(
     r"std::bad_alloc|out of memory|cannot allocate memory|can't allocate memory"

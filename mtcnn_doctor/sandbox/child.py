@@ -168,11 +168,11 @@ class Child:
         assert process.stderr is not None
         lines = Lines(self._take_line)
         threads = [
-            read_in_thread(answers.ours, lines.feed, lambda: self._events.put(("eof", "answers"))),
-            read_in_thread(fault.ours, streams["fault"].feed, lambda: None),
+            read_in_thread(answers.ours, lines.feed),
+            read_in_thread(fault.ours, streams["fault"].feed),
             # Popen's own file objects would close the descriptors a second time.
-            read_in_thread(_detach(process.stdout), streams["stdout"].feed, lambda: None),
-            read_in_thread(_detach(process.stderr), streams["stderr"].feed, lambda: None),
+            read_in_thread(_detach(process.stdout), streams["stdout"].feed),
+            read_in_thread(_detach(process.stderr), streams["stderr"].feed),
         ]
         waiter = threading.Thread(target=self._wait, args=(process,), daemon=True)
         waiter.start()
@@ -181,7 +181,7 @@ class Child:
         strays = self._drain(threads)
         go.close_ours()
         waiter.join(1.0)
-        if not any(message.get("t") == "hello" for message in self._messages):
+        if not self._heard("hello"):
             self._refuse(process.returncode, streams)
         return self._ending(
             folder, process.returncode, timed_out, streams, counters, available, started, strays
@@ -233,6 +233,9 @@ class Child:
         if isinstance(message, dict) and isinstance(message.get("t"), str):
             self._events.put(("message", message))
 
+    def _heard(self, kind: str) -> bool:
+        return any(message["t"] == kind for message in self._messages)
+
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         if hasattr(os, "waitid"):
             # The zombie is left in place: while it exists its process group cannot be re-used,
@@ -279,8 +282,6 @@ class Child:
                 continue
             if event == "exit":
                 return timed_out
-            if event == "eof":
-                continue
             self._messages.append(payload)
             if self._listener is not None:
                 self._listener(self.launch.label, payload)
@@ -317,8 +318,7 @@ class Child:
         process = self._process
         assert process is not None
         self._last_libraries = libraries.mapped_by(process.pid) or self._last_libraries
-        heard = any(message.get("t") == "hello" for message in self._messages)
-        if heard and hasattr(signal, "SIGUSR1"):
+        if self._heard("hello") and hasattr(signal, "SIGUSR1"):
             try:
                 process.send_signal(signal.SIGUSR1)
             except OSError:
@@ -356,8 +356,7 @@ class Child:
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         killed = 0
-        completed = any(message.get("t") == "end" for message in self._messages)
-        if not completed or any(thread.is_alive() for thread in threads):
+        if not self._heard("end") or any(thread.is_alive() for thread in threads):
             # Grandchildren that left the process group still carry our mark.
             killed = self._kill_marked()
             deadline = time.monotonic() + _DRAIN_S
@@ -438,7 +437,7 @@ class Child:
             label=self.launch.label,
             messages=tuple(self._messages),
             returncode=returncode,
-            completed=any(message["t"] == "end" for message in self._messages),
+            completed=self._heard("end"),
             timed_out=timed_out,
             limit_s=self.launch.timeout_s,
             stage=stage or "start",

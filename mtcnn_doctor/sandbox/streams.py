@@ -111,10 +111,8 @@ class Lines:
             self._skipping = True
 
 
-def read_in_thread(
-    descriptor: int, feed: Callable[[bytes], None], finished: Callable[[], None]
-) -> threading.Thread:
-    """Read a descriptor to its end in a daemon thread, then close it and call ``finished``."""
+def read_in_thread(descriptor: int, feed: Callable[[bytes], None]) -> threading.Thread:
+    """Read a descriptor to its end in a daemon thread, then close it."""
 
     def read() -> None:
         try:
@@ -124,7 +122,6 @@ def read_in_thread(
             pass  # closed under us by the doctor giving up on a held pipe
         finally:
             _close(descriptor)
-            finished()
 
     thread = threading.Thread(target=read, name=f"pipe-{descriptor}", daemon=True)
     thread.start()
