@@ -46,22 +46,22 @@ def assert_near(found, wanted):
     "size", [(12, 12), (11, 11), (11, 200), (13, 13), (640, 12), (101, 64), (200, 201)], ids=str
 )
 def test_pnet_is_near_float64_at_every_size(backend, exact, size):
-    x = noise(1, *size, 3)
+    x = noise(1, 3, *size)
     found = backend[1].pnet(x)
-    assert found[0].shape == (1, (size[0] - 1) // 2 - 4, (size[1] - 1) // 2 - 4, 2)
+    assert found[0].shape == (1, 2, (size[0] - 1) // 2 - 4, (size[1] - 1) // 2 - 4)
     assert_near(found, exact.pnet(x))
 
 
 @pytest.mark.parametrize("count", [1, 2, 17, 64])
 def test_rnet_and_onet_are_near_float64(backend, exact, count):
-    x = noise(count, 24, 24, 3)
+    x = noise(count, 3, 24, 24)
     assert_near(backend[1].rnet(x), exact.rnet(x))
-    x = noise(count, 48, 48, 3)
+    x = noise(count, 3, 48, 48)
     assert_near(backend[1].onet(x), exact.onet(x))
 
 
 def test_a_batch_is_its_images_one_by_one(backend, exact):
-    x = noise(3, 31, 44, 3)
+    x = noise(3, 3, 31, 44)
     assert_near(backend[1].pnet(x), exact.pnet(x))
 
 
@@ -120,7 +120,7 @@ def test_tensorflow_is_traced_once_whatever_the_sizes(backend, images):
 @pytest.mark.parametrize("pixels", [1, 1000, 5000])
 @pytest.mark.parametrize("size", [(64, 40), (63, 41), (12, 50), (97, 11)], ids=str)
 def test_numpy_strips_do_not_show(monkeypatch, exact, pixels, size):
-    x = noise(2, *size, 3).astype(np.float64)
+    x = noise(2, 3, *size).astype(np.float64)
     monkeypatch.setattr(numpy_backend, "_STRIP_PIXELS", 1 << 30)
     whole = exact.pnet(x)
     monkeypatch.setattr(numpy_backend, "_STRIP_PIXELS", pixels)
@@ -130,7 +130,7 @@ def test_numpy_strips_do_not_show(monkeypatch, exact, pixels, size):
 
 def test_pnet_refuses_what_is_smaller_than_its_receptive_field(exact):
     with pytest.raises(ValueError, match="at least 11 x 11 pixels, not 10 x 30"):
-        exact.pnet(noise(1, 10, 30, 3))
+        exact.pnet(noise(1, 3, 10, 30))
 
 
 def test_an_unknown_device_is_refused(backend, published):

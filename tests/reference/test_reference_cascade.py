@@ -143,7 +143,7 @@ def test_a_plain_image_has_no_faces(exact, value):
 def test_no_candidates_at_any_stage_is_an_empty_answer(exact, images, stage):
     def refuse(name, call, outputs):
         if name == stage:
-            outputs[0][...] = (9.0, -9.0)
+            outputs[0][:, 0], outputs[0][:, 1] = 9.0, -9.0
         return outputs
 
     nets = Changed(exact, refuse)
@@ -158,7 +158,7 @@ def test_no_candidates_at_any_stage_is_an_empty_answer(exact, images, stage):
 def test_non_finite_outputs_are_dropped_and_recorded(exact, images, poison, output):
     def spoil(name, call, outputs):
         if (name, call) == ("pnet", 3):
-            outputs[output][0, 5, 7, 1] = poison
+            outputs[output][0, 1, 5, 7] = poison
         if (name, call) in (("rnet", 2), ("onet", 1)):
             outputs[output][-1, 0] = poison
         return outputs
@@ -190,7 +190,7 @@ def test_huge_but_finite_outputs_do_no_harm(exact, images):
 def test_saturated_scores_are_ordered_by_position(exact, images):
     def certain(name, call, outputs):
         if name == "pnet":
-            outputs[0][...] = (-500.0, 500.0)
+            outputs[0][:, 0], outputs[0][:, 1] = -500.0, 500.0
             outputs[1][...] = 0
         return outputs
 
@@ -202,9 +202,9 @@ def test_saturated_scores_are_ordered_by_position(exact, images):
 
 def test_a_wrong_shape_is_an_error_not_a_wrong_answer(exact, images):
     def transpose(name, call, outputs):
-        return [output.transpose(0, 2, 1, 3) for output in outputs] if name == "pnet" else outputs
+        return [output.transpose(0, 1, 3, 2) for output in outputs] if name == "pnet" else outputs
 
-    with pytest.raises(ValueError, match=r"pnet answered with shape \(1, 176, 128, 2\)"):
+    with pytest.raises(ValueError, match=r"pnet answered with shape \(1, 2, 176, 128\)"):
         detect(images["small_faces.png"], Changed(exact, transpose))
 
 
@@ -257,12 +257,12 @@ class Stub:
         self.crops = {}
 
     def pnet(self, x):
-        shape = (1, (x.shape[1] - 1) // 2 - 4, (x.shape[2] - 1) // 2 - 4)
-        logits, offsets = np.zeros((*shape, 2)), np.zeros((*shape, 4))
-        logits[..., 0] = 5
+        height, width = ((n - 1) // 2 - 4 for n in x.shape[2:])
+        logits, offsets = np.zeros((1, 2, height, width)), np.zeros((1, 4, height, width))
+        logits[:, 0] = 5
         if self.first:
-            logits[0, 10, 20] = (0, 5)
-            offsets[0, 10, 20] = (0.1, 0.0, 0.0, 0.2)
+            logits[0, :, 10, 20] = (0, 5)
+            offsets[0, :, 10, 20] = (0.1, 0.0, 0.0, 0.2)
         self.first = False
         return logits, offsets
 

@@ -210,14 +210,14 @@ class _Cascade:
         scale, (height, width) = self.scales[index], self.levels[index]
         step = f"level {index + 1} of {len(self.scales)}, {height}x{width}"
         self.enter("pyramid", step)
-        x = self.normalise(self.sampler.resize(height, width))[None]
+        x = self.normalise(self.sampler.resize(height, width)[None])
         self.enter("pnet", step)
         logits, offsets = self.networks.pnet(x)
         self.enter("pyramid", "boxes of " + step)
         grid = ((height - 1) // 2 - 4, (width - 1) // 2 - 4)
-        self.expect("pnet", logits, (1, *grid, 2))
-        self.expect("pnet", offsets, (1, *grid, 4))
-        flat = (logits.reshape(-1, 2), offsets.reshape(-1, 4))
+        self.expect("pnet", logits, (1, 2, *grid))
+        self.expect("pnet", offsets, (1, 4, *grid))
+        flat = (logits[0].reshape(2, -1).T, offsets[0].reshape(4, -1).T)
         usable = self.finite(f"pnet level {index + 1}", *flat)
         probability = _face_probability(flat[0])
         (passed,) = np.nonzero(usable & (probability >= self.settings.thresholds[0]))
@@ -275,7 +275,7 @@ class _Cascade:
     def normalise(self, pixels: NDArray[np.float64]) -> NDArray[Any]:
         pixels -= 127.5
         pixels *= 0.0078125
-        return pixels.astype(self.dtype)
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=self.dtype)
 
     def expect(self, network: str, output: Any, shape: tuple[int, ...]) -> None:
         if output.shape != shape:

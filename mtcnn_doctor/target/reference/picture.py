@@ -33,9 +33,7 @@ def read_rgb(path: str) -> NDArray[np.uint8]:
     return read_rgb_with_decoder(path)[0]
 
 
-def read_rgb_with_decoder(
-    path: str, avoid: Sequence[str] = ()
-) -> tuple[NDArray[np.uint8], str]:
+def read_rgb_with_decoder(path: str, avoid: Sequence[str] = ()) -> tuple[NDArray[np.uint8], str]:
     """As :func:`read_rgb`, and who decoded it: "builtin", "cv2", "PIL" or "tensorflow".
 
     The decoders named in ``avoid`` are not tried (their import is known to crash).

@@ -17,23 +17,23 @@ BACKENDS: tuple[str, ...] = ("numpy", "torch", "tensorflow", "onnxruntime")
 class Networks(Protocol):
     """What the cascade needs of a backend.
 
-    Inputs are NumPy arrays (N, height, width, 3), normalised to (value - 127.5) / 128, RGB,
-    C-contiguous; outputs are NumPy arrays of a floating type. Logits are raw: column 1 is "face",
-    column 0 "no face"; the cascade makes probabilities of them. Offsets are dx1, dy1, dx2, dy2 in
-    units of the box, landmarks x1..x5, y1..y5 in units of the box.
+    Inputs are NumPy arrays (N, 3, height, width), normalised to (value - 127.5) / 128, RGB,
+    C-contiguous; outputs are NumPy arrays of a floating type, channels second. Logits are raw:
+    channel 1 is "face", channel 0 "no face"; the cascade makes probabilities of them. Offsets are
+    dx1, dy1, dx2, dy2 in units of the box, landmarks x1..x5, y1..y5 in units of the box.
     """
 
     def pnet(self, x: Any) -> tuple[Any, Any]:
-        """P-Net on a whole level: logits (N, h', w', 2), offsets (N, h', w', 4).
+        """P-Net on a whole level: logits (N, 2, h', w'), offsets (N, 4, h', w').
 
         Each side is ceil((n - 2) / 2) - 4 long; the smallest input is 11 x 11.
         """
 
     def rnet(self, x: Any) -> tuple[Any, Any]:
-        """R-Net on crops (N, 24, 24, 3): logits (N, 2), offsets (N, 4)."""
+        """R-Net on crops (N, 3, 24, 24): logits (N, 2), offsets (N, 4)."""
 
     def onet(self, x: Any) -> tuple[Any, Any, Any]:
-        """O-Net on crops (N, 48, 48, 3): logits (N, 2), offsets (N, 4), landmarks (N, 10)."""
+        """O-Net on crops (N, 3, 48, 48): logits (N, 2), offsets (N, 4), landmarks (N, 10)."""
 
 
 def create(

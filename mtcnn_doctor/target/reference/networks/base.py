@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,22 +14,17 @@ class BuiltNetworks:
     A subclass sets ``_pnet``, ``_rnet`` and ``_onet`` and says in :meth:`_run` how one is called.
     """
 
-    #: Whether the maps that P-Net returns are (N, C, H, W).
-    channels_first: ClassVar[bool] = True
-
     _pnet: Any
     _rnet: Any
     _onet: Any
 
     def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
-        """Return the outputs of a network for images (N, H, W, C), as NumPy arrays."""
+        """Return the outputs of a network for images (N, C, H, W), as NumPy arrays."""
         raise NotImplementedError
 
     def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """See :class:`..Networks`."""
         logits, offsets = self._run(self._pnet, x)
-        if self.channels_first:
-            return logits.transpose(0, 2, 3, 1), offsets.transpose(0, 2, 3, 1)
         return logits, offsets
 
     def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

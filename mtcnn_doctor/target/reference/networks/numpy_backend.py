@@ -47,13 +47,13 @@ class NumpyNetworks:
 
     def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """See :class:`..Networks`."""
-        count, height, width, _ = x.shape
+        count, _, height, width = x.shape
         out_height, out_width = _pnet_size(height), _pnet_size(width)
         if out_height < 1 or out_width < 1:
             raise ValueError(f"P-Net needs at least 11 x 11 pixels, not {height} x {width}")
-        planes = x.astype(self.dtype, copy=False).transpose(3, 0, 1, 2)
-        logits = np.empty((count, out_height, out_width, 2), self.dtype)
-        offsets = np.empty((count, out_height, out_width, 4), self.dtype)
+        planes = x.astype(self.dtype, copy=False).transpose(1, 0, 2, 3)
+        logits = np.empty((count, 2, out_height, out_width), self.dtype)
+        offsets = np.empty((count, 4, out_height, out_width), self.dtype)
         # Output row j sees input rows 2j to 2j+11, so a strip of output rows [a, b) is exactly
         # what the whole image would give there. Every strip starts at an even row, hence the
         # pooling windows fall on the same pixels; only the last may end in half a window.
@@ -62,8 +62,8 @@ class NumpyNetworks:
             stop = min(start + rows, out_height)
             end = height if stop == out_height else 2 * stop + 10
             face, box = self._pnet_strip(planes[:, :, 2 * start : end])
-            logits[:, start:stop] = face.transpose(1, 2, 3, 0)
-            offsets[:, start:stop] = box.transpose(1, 2, 3, 0)
+            logits[:, :, start:stop] = face.transpose(1, 0, 2, 3)
+            offsets[:, :, start:stop] = box.transpose(1, 0, 2, 3)
         return logits, offsets
 
     def _pnet_strip(self, planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -104,7 +104,7 @@ class NumpyNetworks:
         outputs = [np.empty((len(x), width), self.dtype) for width in widths]
         for start in range(0, len(x), _CROPS):
             crops = x[start : start + _CROPS].astype(self.dtype, copy=False)
-            for output, value in zip(outputs, part(crops.transpose(3, 0, 1, 2))):
+            for output, value in zip(outputs, part(crops.transpose(1, 0, 2, 3))):
                 output[start : start + _CROPS] = value.T
         return outputs
 

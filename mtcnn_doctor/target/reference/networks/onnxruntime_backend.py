@@ -51,6 +51,5 @@ class OnnxRuntimeNetworks(BuiltNetworks):
         return session
 
     def _run(self, session: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
-        image = np.ascontiguousarray(x.transpose(0, 3, 1, 2), dtype=np.float32)
-        outputs: list[NDArray[Any]] = session.run(None, {"image": image})
+        outputs: list[NDArray[Any]] = session.run(None, {"image": x.astype(np.float32, copy=False)})
         return outputs

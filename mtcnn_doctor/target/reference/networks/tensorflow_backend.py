@@ -45,12 +45,10 @@ def _device(name: str) -> str:
 
 
 class TensorFlowNetworks(BuiltNetworks):
-    """P-Net, R-Net and O-Net as three traced functions in float32, channels last.
+    """P-Net, R-Net and O-Net as three traced functions in float32, channels last inside.
 
     ``traces``: how often each network has been traced; stays at one.
     """
-
-    channels_first = False
 
     def __init__(self, weights: Weights, device: str) -> None:
         self.device = device
@@ -72,9 +70,11 @@ class TensorFlowNetworks(BuiltNetworks):
         def traced(x: Any) -> Sequence[Any]:
             self.traces[name] += 1  # runs while tracing only
             with tf.device(self.device):
-                return body(x, constants)
+                # TensorFlow convolves channels-last images only, on a CPU.
+                outputs = body(tf.transpose(x, [0, 2, 3, 1]), constants)
+                return [tf.transpose(y, [0, 3, 1, 2]) if name == "pnet" else y for y in outputs]
 
-        signature = [tf.TensorSpec([None, *size, 3], tf.float32)]
+        signature = [tf.TensorSpec([None, 3, *size], tf.float32)]
         return tf.function(traced, input_signature=signature, autograph=False)
 
     def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:

@@ -96,6 +96,7 @@ class TorchNetworks(BuiltNetworks):
 
     def _run(self, network: _Features, x: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            # (N, H, W, C) in memory, seen as (N, C, H, W), is what torch calls channels_last.
-            batch = torch.from_numpy(x).to(self.device, torch.float32).permute(0, 3, 1, 2)
+            batch = torch.from_numpy(x).to(
+                self.device, torch.float32, memory_format=torch.channels_last
+            )
             return [output.cpu().numpy() for output in network(batch)]
