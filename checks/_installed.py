@@ -51,6 +51,7 @@ PROVIDERS: dict[str, frozenset[str]] = {
             "ort-nightly-gpu",
         )
     ),
+    "openvino": frozenset(("openvino", "openvino-nightly")),
     "PIL": frozenset(("pillow", "pillow-simd")),
     "pynvml": frozenset(("nvidia-ml-py", "pynvml")),
 }
@@ -80,6 +81,8 @@ FRAMEWORKS: dict[str, frozenset[str]] = {
     "torch": frozenset(("torch",)),
     "tensorflow": PROVIDERS["tensorflow"],
     "onnxruntime": PROVIDERS["onnxruntime"],
+    "openvino": PROVIDERS["openvino"],
+    "litert": frozenset(("ai-edge-litert", "ai-edge-litert-nightly", "tflite-runtime")),
 }
 
 

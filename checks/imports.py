@@ -12,14 +12,15 @@ from mtcnn_doctor.model import Finding, Findings, check, error
 from ._frames import frame_lines
 from ._installed import FRAMEWORKS, installed
 
-_MODULES = {"opencv": "cv2"}
+_MODULES = {"opencv": "cv2", "litert": "ai_edge_litert"}
 _WORDS = {
     "not-loadable": "fails to import",
     "crash": "crashes at import",
     "timeout": "hangs at import",
     "out-of-memory": "runs out of memory at import",
 }
-# The runs of the reference report crashes and timeouts of the other frameworks.
+# The runs of the reference report crashes and timeouts of the other frameworks. OpenCV is imported
+# whether or not its backend is run.
 _REPORTED_HERE = ("numpy", "opencv")
 
 
@@ -30,6 +31,8 @@ def import_failure(
     torch: Loaded | None = None,
     tensorflow: Loaded | None = None,
     onnxruntime: Loaded | None = None,
+    openvino: Loaded | None = None,
+    litert: Loaded | None = None,
     packages: Packages | None = None,
 ) -> Findings:
     """Report packages that are installed and cannot be imported.
@@ -55,6 +58,8 @@ def import_failure(
         "torch": torch,
         "tensorflow": tensorflow,
         "onnxruntime": onnxruntime,
+        "openvino": openvino,
+        "litert": litert,
     }
     for name, fact in facts.items():
         state = fact.get("state") if fact else None

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mtcnn_doctor.facts import Packages
 from mtcnn_doctor.knowledge import match_error
 from mtcnn_doctor.model import Findings, check, error, warning
 
 from ._deaths import Runs, certificate, crash_advice, crash_cause, named, roots, runs_with, where
+from ._installed import FRAMEWORKS
 
 
 @check("backend-crash", family="runs", title="no backend crashed", level=2)
@@ -261,11 +263,59 @@ def backend_missing(runs: Runs, settings: Mapping[str, Any]) -> Findings:
     asked = settings.get("backends_requested") or ()
     for run in runs_with(runs, "not-installed"):
         if run["name"] in asked:
+            reason = run.get("reason")
+            state = (
+                f"cannot be used: {reason}" if reason else "is not installed in this interpreter"
+            )
+            what = f"a newer {run['name']}" if reason else run["name"]
             yield error(
-                f"{run['name']} is not installed in this interpreter",
+                f"{run['name']} {state}",
                 about=run["name"],
                 effect="the backend that was asked for could not be examined",
-                fix=f"install {run['name']} there, or name another interpreter with --python",
+                fix=f"install {what} there, or name another interpreter with --python",
+            )
+
+
+@check("backend-plugin", family="runs", title="plug-in backends can be loaded", level=2)
+def backend_plugin(packages: Packages, runs: Runs | None = None) -> Findings:
+    """Whether the backends that other distributions bring can be loaded.
+
+    ## What it checks
+    Entry points of the group `mtcnn_doctor.backends` in the target: whether their module can be
+    imported, and whether they bear a name that a built-in backend has. What goes wrong later, while
+    they build or run the networks, is reported as of any other backend.
+
+    ## Why it matters
+    A backend that is not loaded is neither examined nor measured.
+
+    ## How to fix it
+    Read the last line of the error: it names what the plug-in lacks. Install that, or uninstall
+    the plug-in. Give a plug-in a name of its own.
+
+    ## Sources
+    - https://packaging.python.org/en/latest/specifications/entry-points/
+    """
+    brought: dict[str, str] = {}
+    for distribution in packages.get("distributions") or ():
+        for name in distribution.get("backends") or {}:
+            if name in FRAMEWORKS:
+                yield warning(
+                    f"{distribution.get('name')} brings a backend named {name}, which is built in",
+                    about=f"{distribution.get('key')} {name}",
+                    effect="the built-in backend is used",
+                    fix="give the plug-in's entry point another name",
+                )
+            else:
+                brought.setdefault(name, str(distribution.get("name")))
+    for run in runs_with(runs or (), "not-loadable"):
+        if run["name"] in brought:
+            yield error(
+                f"the plug-in backend {run['name']} cannot be loaded: {run.get('reason')}",
+                about=run["name"],
+                evidence={"from": brought[run["name"]], **certificate(run)},
+                effect="it was not examined",
+                fix=f"install what the last line names, or uninstall {brought[run['name']]}",
+                requires=roots(run),
             )
 
 

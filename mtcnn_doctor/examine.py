@@ -12,7 +12,7 @@ from typing import Any
 
 from mtcnn_doctor import registry
 from mtcnn_doctor.aim import aimed
-from mtcnn_doctor.backends import BACKENDS
+from mtcnn_doctor.collect.choice import ALL, choose
 from mtcnn_doctor.collect.launches import HOST_PROBES
 from mtcnn_doctor.collect.metadata import ask_host, ask_metadata
 from mtcnn_doctor.collect.request import Collected, Listener, Request, wait_for
@@ -27,15 +27,15 @@ def examine(request: Request) -> Report:
     """Examine a target and return the report.
 
     Raises:
-        UsageError: the target is no Python, too old, or holds nothing to examine.
+        UsageError: the target is no Python, too old, or holds nothing to examine; a backend was
+            named that does not exist.
         KeyboardInterrupt: after every child was killed.
     """
     collected = Collected()
     wanted = _wanted_facts(request.checks)
     collected.facts["settings"] = {
         "level": request.level,
-        "backends": list(request.backends) or list(BACKENDS),
-        "backends_requested": list(request.backends),
+        "backends_requested": [name for name in request.backends if name != ALL],
         "expect_gpu": request.expect_gpu,
         "timeout_s": request.timeout_s,
     }
@@ -43,6 +43,8 @@ def examine(request: Request) -> Report:
     with ThreadPoolExecutor(max_workers=16) as pool, KillingChildren():
         host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
         ask_metadata(request, collected)
+        chosen = choose(request.backends, collected.facts.get("packages") or {})
+        collected.facts["settings"]["backends"] = [backend.name for backend in chosen]
         if request.level >= 2 and "startup" not in collected.facts:
             # Imported here: level 1 is over before this would have been loaded.
             from mtcnn_doctor.collect.runs import RUN_FACTS, run_backends

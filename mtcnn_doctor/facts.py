@@ -49,6 +49,7 @@ class Distribution(TypedDict, total=False):
     files_missing_count: int
     files_truncated: list[str]
     files_truncated_count: int
+    backends: dict[str, str]  # plug-in backends: name to "module:function"
 
 
 class Module(TypedDict, total=False):
@@ -194,3 +195,13 @@ class Settings(TypedDict, total=False):
     backends_requested: list[str]  # named on the command line, [] by default
     expect_gpu: bool
     timeout_s: float
+    cascade: dict[str, Any]  # min_face_size, scale_factor, thresholds
+    # Of `bench` only:
+    runs: int
+    warmup: int
+    device: str
+    threads: int | None
+    lanes: int | None
+    size: list[int] | None  # width, height
+    exact_size: bool
+    weights: str | None

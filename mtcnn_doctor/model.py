@@ -219,6 +219,7 @@ class Run:
     detections: tuple[Mapping[str, Any], ...] = ()
     agreement: Mapping[str, Any] | None = None
     divergence: Mapping[str, Any] | None = None
+    measurement: Mapping[str, Any] | None = None
 
 
 class Verdict(str, Enum):

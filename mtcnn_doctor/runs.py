@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +17,9 @@ from mtcnn_doctor.sandbox import Ending
 from mtcnn_doctor.sandbox.certificate import MEANINGS, killed_for_memory, says_out_of_memory
 
 _STDERR_TAIL = 4000
+#: As in ``target/tasks/stages.py``, which cannot be imported from here.
+_SEVERAL = "several:"
+_NETWORKS = ("pnet", "rnet", "onet")
 
 
 def run_of(
@@ -25,6 +30,7 @@ def run_of(
     given: Sequence[str] = (),
     installed: str | None = None,
     device: str = "cpu",
+    load: Mapping[str, Any] | None = None,
 ) -> Run:
     """Return the run that an ending amounts to.
 
@@ -36,6 +42,7 @@ def run_of(
         given: Names of the images that were decoded for it.
         installed: Its version by its metadata, for the case that it never said its own.
         device: Device that was ordered.
+        load: What the machine did besides, if it was watched.
     """
     outcome, reason, place, error = _judge_ending(ending)
     results = ending.of("result")
@@ -49,7 +56,7 @@ def run_of(
         wrong = _wrong_because(results, agreed)
         if wrong is not None:
             outcome, reason, place = Outcome.WRONG_RESULT, *wrong
-    told = [message["value"] for message in ending.of("loaded") if message["name"] == backend.fact]
+    told = [m["value"] for m in ending.of("loaded") if m["name"] == backend.fact]
     failed = outcome not in (Outcome.OK, Outcome.WRONG_RESULT)
     frames = (error or {}).get("traceback") or ending.python_frames
     return Run(
@@ -77,7 +84,42 @@ def run_of(
             for face in result["detections"]
         ),
         agreement=agreed,
+        measurement=_measurement(ending, load or {}),
     )
+
+
+def _measurement(ending: Ending, load: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a measurement needs beyond the times: lanes, memory over time, the load."""
+    built = ending.last("built") or {}
+    results = ending.of("result")
+    held = [result for result in results if result["rss_last_mb"] is not None]
+    repeated = [r for r in held if len(r["samples_ms"]) - r["warmup"] > 1]
+    ready = built.get("rss_mb")
+    device = ending.last("device-memory")
+    return {
+        "lanes": built.get("lanes"),
+        "memory": {
+            "ready_mb": _rounded(ready),
+            "steady_mb": _rounded(held[-1]["rss_last_mb"]) if held else None,
+            "above_ready_mb": (
+                _rounded(ending.peak_rss_mb - ready)
+                if ready is not None and ending.peak_rss_mb and results
+                else None
+            ),
+            # Between the first and the last counted run of the same image: another image is
+            # another size.
+            "growth_mb": _rounded(
+                max((r["rss_last_mb"] - r["rss_first_mb"] for r in repeated), default=None)
+            ),
+            "device_mb": device["mb"] if device else None,
+            "device_source": device["source"] if device else None,
+        },
+        "load": dict(load),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def _image(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +135,7 @@ def _judge_ending(
     ending: Ending,
 ) -> tuple[Outcome, str | None, _Place, Mapping[str, Any] | None]:
     """Return outcome, reason in one sentence, place, and the Python exception if there was one."""
-    place: _Place = (ending.stage, ending.step)
+    place = _place_of(ending)
     if ending.timed_out is not None:
         return (
             Outcome.TIMEOUT,
@@ -114,6 +156,28 @@ def _judge_ending(
     if ending.completed and ending.returncode == 0:
         return Outcome.OK, None, (None, None), None
     return (*_judge_death(ending), place, None)
+
+
+def _place_of(ending: Ending) -> _Place:
+    """Return where a child was at its end; with lanes, where the thread was that died.
+
+    Several threads write their places into one breadcrumb (``target/tasks/stages.py``). The fault
+    handler names the thread that died by its number; where it does not (a hang, a kill), a call of
+    a network is named before the work in between, and the others stand beside it.
+    """
+    stage, step = ending.stage, ending.step
+    if step is None or not step.startswith(_SEVERAL):
+        return stage, step
+    try:
+        places = [(thread, at, what) for thread, at, what in json.loads(step[len(_SEVERAL) :])]
+    except ValueError:
+        return stage, None  # cut off: more threads than the breadcrumb has room for
+    died = re.search(r"^Current thread (0x[0-9a-f]+)", ending.fault, re.MULTILINE)
+    number = int(died[1], 16) if died else None
+    places.sort(key=lambda place: (int(place[0], 16) == number, place[1] in _NETWORKS))
+    *others, (_, stage, step) = places
+    beside = ", ".join(f"{at} {what}".strip() for _, at, what in others)
+    return stage, f"{step}; beside it: {beside}"
 
 
 def _judge_death(ending: Ending) -> tuple[Outcome, str]:
@@ -225,9 +289,9 @@ def stage_medians(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {stage: round(statistics.median(spent), 3) for stage, spent in samples.items()}
 
 
-def not_installed(backend: str) -> Run:
-    """Return the run of a backend that is not there."""
-    return Run(name=backend, outcome=Outcome.NOT_INSTALLED)
+def not_installed(backend: str, reason: str | None = None) -> Run:
+    """Return the run of a backend that is not there, or of a release that cannot run it."""
+    return Run(name=backend, outcome=Outcome.NOT_INSTALLED, reason=reason)
 
 
 def run_to_dict(run: Run) -> dict[str, Any]:

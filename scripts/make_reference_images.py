@@ -54,6 +54,9 @@ TOLERANCE = {
     "torch": EXACT,
     "tensorflow": EXACT,
     "onnxruntime": EXACT,
+    "opencv": EXACT,
+    "openvino": EXACT,
+    "litert": EXACT,
     "default": {"box_px": 1.0, "keypoint_px": 1.0, "confidence": 0.01},
 }
 REQUIRED_CONFIDENCE = 0.9

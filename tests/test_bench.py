@@ -18,8 +18,9 @@ PORTRAIT = next(picture.path for picture in bundled() if picture.name == "portra
 
 def test_numbers_belong_together(doctor: Doctor) -> None:
     answer = doctor(
-        "bench", "--backend", "numpy", "--runs", "3", "--warmup", "1", "--format", "json"
-    )
+        "bench", "--backend", "numpy", "--runs", "3", "--warmup", "1", "--format", "json",
+        "--lanes", "1",
+    )  # fmt: skip
     assert answer.code == 0
     jsonschema.validate(answer.report, schema())
     (run,) = answer.report["runs"]

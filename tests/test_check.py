@@ -15,7 +15,8 @@ from .conftest import Answer, Customize, Doctor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="real POSIX signals")
 
-BACKENDS = ("numpy", "torch", "tensorflow", "onnxruntime")
+BACKENDS = ("numpy", "torch", "tensorflow", "onnxruntime", "opencv", "openvino", "litert")
+MODULES = {"opencv": "cv2", "litert": "ai_edge_litert"}
 
 
 def valid(answer: Answer) -> None:
@@ -32,7 +33,7 @@ def only_problem(answer: Answer) -> dict[str, object]:
 
 def test_a_healthy_environment_is_green(doctor: Doctor) -> None:
     for name in BACKENDS:
-        pytest.importorskip(name)
+        pytest.importorskip(MODULES.get(name, name))
     answer = doctor("check", "--format", "json")
     assert answer.findings() == []
     assert answer.code == 0
@@ -92,8 +93,9 @@ def test_a_segfault_in_torch_is_caught_named_and_placed(doctor: Doctor, patch_mo
 def test_bench_says_the_same_of_the_segfault(doctor: Doctor, patch_module) -> None:
     pytest.importorskip("torch")
     answer = doctor(
-        "bench", "--backend", "torch", environment=patch_module("torch.nn.functional", NULL)
-    )
+        "bench", "--backend", "torch", "--lanes", "1",
+        environment=patch_module("torch.nn.functional", NULL),
+    )  # fmt: skip
     assert answer.code == 1
     assert "died of SIGSEGV (exit 139) in P-Net (level 1 of" in answer.out
     assert "conv2d" in answer.out
@@ -335,6 +337,9 @@ def test_a_backend_asked_for_that_is_absent(doctor: Doctor, tmp_path: Path) -> N
         "torch": "not-installed",
         "tensorflow": "not-installed",
         "onnxruntime": "not-installed",
+        "opencv": "not-installed",
+        "openvino": "not-installed",
+        "litert": "not-installed",
     }
     answer = doctor("check", "--python", python, "--backend", "torch", "--format", "json")
     assert answer.code == 1
@@ -347,7 +352,9 @@ def test_level_1_imports_no_framework_anywhere(doctor: Doctor, customize: Custom
     import importlib.abc, os, sys
     class Forbid(importlib.abc.MetaPathFinder):
         def find_spec(self, name, path, target=None):
-            if name in ("numpy", "torch", "tensorflow", "onnxruntime", "cv2"):
+            if name in (
+                "numpy", "torch", "tensorflow", "onnxruntime", "cv2", "openvino", "ai_edge_litert"
+            ):
                 os._exit(77)
     if "MTCNN_DOCTOR_CHILD" in os.environ:
         sys.meta_path.insert(0, Forbid())

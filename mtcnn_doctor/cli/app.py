@@ -10,6 +10,7 @@ from mtcnn_doctor import __version__
 from mtcnn_doctor.cli.bench import bench
 from mtcnn_doctor.cli.check import check
 from mtcnn_doctor.cli.explain import explain
+from mtcnn_doctor.cli.export import export
 from mtcnn_doctor.cli.list_checks import list_checks
 
 
@@ -44,5 +45,6 @@ def build() -> Any:
     app.command("check")(check)
     app.command("bench")(bench)
     app.command("explain")(explain)
+    app.command("export")(export)
     app.command("list")(list_checks)
     return app

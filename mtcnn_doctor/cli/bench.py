@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sys
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 
 import typer
 
@@ -12,8 +14,11 @@ from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
 from mtcnn_doctor.cli.check import exit_code
+from mtcnn_doctor.collect.request import Tuning, automatic_lanes
+from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.investigate.bench import BenchRequest
 from mtcnn_doctor.investigate.bench import bench as measure
+from mtcnn_doctor.investigate.bench_source import source_of
 from mtcnn_doctor.targets import resolve
 
 
@@ -23,13 +28,64 @@ def bench(
         typer.Option("--backend", metavar="NAME", help="Backend to measure; repeatable, or 'all'."),
     ] = None,
     source: Annotated[
-        Path | None,
-        typer.Option("--source", metavar="PATH", help="An image or a folder (default: bundled)."),
+        str | None,
+        typer.Option(
+            "--source",
+            metavar="WHAT",
+            help="An image, a folder, a video, a camera's number, rtsp:// or http://, or "
+            "'synthetic' (default: the bundled images).",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size", metavar="WxH", help="Resize to fit into this; 1280x720! is exactly that."
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=1, max=10000, help="Frames of a video (default 10)."),
+    ] = None,
+    faces: Annotated[
+        int | None,
+        typer.Option("--faces", min=0, max=100000, help="Faces of the synthetic scene (6)."),
     ] = None,
     runs: Annotated[int, typer.Option("--runs", min=1, max=10000, help="Runs per image.")] = 10,
     warmup: Annotated[
         int, typer.Option("--warmup", min=0, max=1000, help="Runs before these, not counted.")
     ] = 2,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, max=1024, help="CPU threads (default: the backend's)."),
+    ] = None,
+    lanes: Annotated[
+        int | None,
+        typer.Option(
+            "--lanes",
+            min=1,
+            max=64,
+            help="Parts of an image worked on side by side (default: up to 4 on the CPU).",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", metavar="NAME", help="cpu, cuda:0, mps, a provider.")
+    ] = "cpu",
+    min_face_size: Annotated[
+        float | None,
+        typer.Option("--min-face-size", metavar="PX", help="Smallest face in pixels (20)."),
+    ] = None,
+    scale_factor: Annotated[
+        float | None,
+        typer.Option("--scale-factor", metavar="F", help="Between pyramid levels (0.709)."),
+    ] = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option("--thresholds", metavar="P,R,O", help="Of the networks (0.6,0.7,0.7)."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", metavar="FILE", help="Other weights, as safetensors."),
+    ] = None,
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
@@ -45,13 +101,23 @@ def bench(
     limit = options.timeout(timeout, config.timeout)
     from mtcnn_doctor.report.progress import Progress
 
+    request_source = source_of(source, size, frames, faces)
+    place = _device(device)
+    tuning = Tuning(
+        device=place,
+        threads=threads,
+        lanes=lanes or automatic_lanes(place, threads),
+        settings=settings(min_face_size, scale_factor, thresholds),
+        weights=None if weights is None else _weights(weights),
+    )
     with Progress(sys.stderr, limit, enabled=not quiet) as progress:
         report = measure(
             BenchRequest(
                 target=resolve(python, kernel),
                 checks=registry.load(config.plugins).checks,
                 backends=options.backends(backend or config.backends),
-                source=source,
+                source=request_source,
+                tuning=tuning,
                 runs=runs,
                 warmup=warmup,
                 timeout_s=limit,
@@ -74,3 +140,54 @@ def bench(
 
         options.present(print_to, output)
     raise typer.Exit(code)
+
+
+def settings(
+    min_face_size: float | None, scale_factor: float | None, thresholds: str | None
+) -> dict[str, Any]:
+    """Return the cascade's settings that differ from the usual.
+
+    Raises:
+        UsageError: a value that the cascade could not work with.
+    """
+    found: dict[str, Any] = {}
+    if min_face_size is not None:
+        if not (math.isfinite(min_face_size) and min_face_size >= 1):
+            raise UsageError(f"--min-face-size {min_face_size:g}: give pixels, at least 1")
+        found["min_face_size"] = min_face_size
+    if scale_factor is not None:
+        if not 0.1 <= scale_factor <= 0.99:
+            raise UsageError(
+                f"--scale-factor {scale_factor:g}: give a number from 0.1 to 0.99, such as 0.709"
+            )
+        found["scale_factor"] = scale_factor
+    if thresholds is not None:
+        found["thresholds"] = _thresholds(thresholds)
+    return found
+
+
+def _thresholds(text: str) -> list[float]:
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != 3 or not all(0 <= value <= 1 for value in values):
+        raise UsageError(
+            f"--thresholds {text}: give three numbers from 0 to 1 for P-Net, R-Net and O-Net, "
+            "such as 0.6,0.7,0.7"
+        )
+    return values
+
+
+def _device(name: str) -> str:
+    if not name.strip():
+        raise UsageError("--device is empty; give cpu, cuda:0, mps or what the backend calls it")
+    return name.strip()
+
+
+def _weights(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"--weights {path}: no such file; name a safetensors file")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"--weights {path} cannot be read; check its permissions")
+    return path.absolute()

@@ -15,7 +15,6 @@ from typing import IO, Annotated
 
 import typer
 
-from mtcnn_doctor.backends import BACKENDS
 from mtcnn_doctor.cli import abandon_stdout
 from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S
 from mtcnn_doctor.errors import UsageError
@@ -71,20 +70,11 @@ def timeout(given: float | None, configured: float | None = None) -> float:
 
 
 def backends(given: Iterable[str]) -> list[str]:
-    """Return the backends named, in the order given and once each; ``all`` names every one.
+    """Return the backends named, in the order given and once each.
 
-    Raises:
-        UsageError: a name that is no backend.
+    Which there are is known when the target was asked for its plug-ins.
     """
-    names: list[str] = []
-    for entry in split(given):
-        if entry == "all":
-            names += list(BACKENDS)
-        elif entry in BACKENDS:
-            names.append(entry)
-        else:
-            raise UsageError(f"no backend '{entry}'; there are {', '.join(BACKENDS)}")
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(split(given)))
 
 
 def split(values: Iterable[str]) -> list[str]:

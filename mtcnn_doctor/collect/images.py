@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mtcnn_doctor import gallery
+from mtcnn_doctor.collect import footage
 from mtcnn_doctor.collect.request import Collected, Request, ask_child
 from mtcnn_doctor.gallery import Picture
 
 
 @dataclass(frozen=True)
 class Album:
-    """The images of an examination and where the decoder puts their arrays."""
+    """The images of an examination and where the decoder puts their arrays.
+
+    ``bundled`` holds the names of the reference images among them, whether or not their expected
+    faces hold here.
+    """
 
     pictures: Sequence[Picture]
     folder: Path
+    bundled: frozenset[str] = frozenset()
 
     def array(self, index: int) -> Path:
         """Return where the decoded array of an image is, or would be."""
@@ -29,6 +36,26 @@ class Album:
             {"name": picture.name, "array": str(self.array(index))}
             for index, picture in enumerate(self.pictures)
         ]
+
+    def of_unknown_faces(self) -> list[Picture]:
+        """Return the images of which nobody knows what is to be found on them."""
+        return [picture for picture in self.pictures if picture.faces is None]
+
+
+def album_of(request: Request, folder: Path) -> Album:
+    """Return the images of a request: bundled ones, the user's files, pictures yet to be taken.
+
+    The faces expected on the bundled images are those of the published weights and settings on the
+    images as they are; otherwise nobody knows them.
+    """
+    bundled = gallery.bundled() if request.bundled else []
+    names = frozenset(picture.name for picture in bundled)
+    tuning = request.tuning
+    if tuning.settings or tuning.weights or request.size:
+        bundled = [replace(picture, faces=None) for picture in bundled]
+    taken = request.footage.names if request.footage is not None else []
+    made = [Picture(name, Path(name)) for name in taken]
+    return Album([*bundled, *named(request.images, set(names)), *made], folder, names)
 
 
 def named(paths: Sequence[Path], taken: set[str]) -> list[Picture]:
@@ -46,9 +73,15 @@ def named(paths: Sequence[Path], taken: set[str]) -> list[Picture]:
 
 
 def decode(request: Request, collected: Collected, album: Album, opencv: Future[None]) -> list[str]:
-    """Decode the images once for all backends; return the names of those that were decoded."""
-    if request.images:
+    """Decode the images once for all backends; return the names of those that were decoded.
+
+    Raises:
+        UsageError: footage that gives no picture.
+    """
+    if request.images or request.footage or request.alone:
         opencv.result()  # a cv2 that crashes must not take the decoder with it
+    if request.footage is not None:
+        return footage.take(request, collected, request.footage, album.folder)
     state = (collected.facts.get("opencv") or {}).get("state")
     ending = ask_child(
         request,
@@ -58,16 +91,18 @@ def decode(request: Request, collected: Collected, album: Album, opencv: Future[
             "images": [str(picture.path) for picture in album.pictures],
             "folder": str(album.folder),
             "avoid": [] if state in ("ok", None) else ["cv2"],
+            "size": request.size,
+            "exact": request.exact,
         },
     )
     told = {message["path"]: message for message in ending.of("picture")}
     for picture in album.pictures:
-        if picture.faces is None:
+        if picture.name not in album.bundled:
             _note_decoding(collected, picture, told.get(str(picture.path)))
     lost = [
         picture.name
         for picture in album.pictures
-        if picture.faces is not None and not told.get(str(picture.path), {}).get("array")
+        if picture.name in album.bundled and not told.get(str(picture.path), {}).get("array")
     ]
     # A NumPy that cannot be imported is its own finding, told by the backends.
     if lost and ending.last("not-loadable") is None:

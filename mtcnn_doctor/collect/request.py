@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,67 @@ from mtcnn_doctor.targets import Target
 
 Listener = Callable[[str, dict[str, Any]], None]
 
+#: Lanes where nobody asked for a number: with more, what cannot be shared takes most of the time.
+_MOST_LANES = 4
+
+
+def automatic_lanes(device: str, threads: int | None) -> int:
+    """Return how many lanes suit a device: one, or on the CPU a few for its threads."""
+    if device.lower() != "cpu":
+        return 1  # a device works at one thing at a time
+    return max(1, min(threads or usable_cpus(), _MOST_LANES))
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process, and so its children, may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the reference is run; the defaults are how the expected faces were made.
+
+    ``lanes``: parts of an image worked on side by side. ``settings`` holds only what differs from
+    the usual: ``min_face_size``, ``scale_factor``, ``thresholds``. ``weights`` replaces the
+    bundled ones.
+    """
+
+    device: str = "cpu"
+    threads: int | None = None
+    lanes: int = 1
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class Footage:
+    """Pictures that are taken out of something or made up, rather than read from image files.
+
+    ``name`` is what may be shown of it: an address may hold a password, which stays in
+    ``address``. ``count`` pictures are wanted. ``kind`` is "video", "camera", "stream" or
+    "synthetic" (``faces`` of them, at ``Request.size``).
+    """
+
+    kind: str
+    name: str
+    address: str | int = ""
+    count: int = 1
+    faces: int = 0
+    seed: int = 1
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the pictures, whether or not all of them will come."""
+        if self.kind == "synthetic":
+            return [self.kind]
+        return [f"{self.name} #{number}" for number in range(1, self.count + 1)]
+
+    def hide(self, text: str) -> str:
+        """Return a text without the address."""
+        return text.replace(self.address, self.name) if isinstance(self.address, str) else text
+
 
 @dataclass(frozen=True)
 class Request:
@@ -24,7 +86,8 @@ class Request:
 
     ``bundled`` includes the reference images beside those given. ``runs`` counts per image after
     the ``warmup`` runs (default: one, at level 3 three). ``alone`` starts no child before the one
-    before it has ended, so that even import times are undisturbed.
+    before it has ended, so that even import times are undisturbed. ``size`` (width, height)
+    resizes every image, to exactly that if ``exact``. ``rate`` measures the machine's own speed.
     """
 
     target: Target
@@ -33,6 +96,11 @@ class Request:
     backends: Sequence[str] = ()
     images: Sequence[Path] = ()
     bundled: bool = True
+    footage: Footage | None = None
+    size: tuple[int, int] | None = None
+    exact: bool = False
+    tuning: Tuning = field(default_factory=Tuning)
+    rate: bool = False
     runs: int | None = None
     warmup: int = 0
     alone: bool = False
@@ -71,8 +139,21 @@ def ask_child(
     label: str,
     orders: Mapping[str, Any],
     before_go: Callable[[], None] | None = None,
+    *,
+    limit_s: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    also: Listener | None = None,
 ) -> Ending:
     """Send a child into the target and return its ending.
+
+    Args:
+        request: Names the target and who listens.
+        label: What the child is called in progress messages.
+        orders: Its task and what belongs to it.
+        before_go: See :class:`mtcnn_doctor.sandbox.Child`.
+        limit_s: A shorter limit of each phase than the request's.
+        environment: Variables to set on top of the target's.
+        also: Another listener, for this child alone.
 
     Raises:
         UsageError: the target is no Python, or too old.
@@ -81,18 +162,27 @@ def ask_child(
         request.target.python,
         orders,
         label,
-        timeout_s=request.timeout_s,
-        environment=request.target.environment,
+        timeout_s=min(request.timeout_s, limit_s or request.timeout_s),
+        environment={**request.target.environment, **(environment or {})},
     )
-    return run_in_target(request, launch, before_go)
+    return run_in_target(request, launch, before_go, also)
 
 
 def run_in_target(
-    request: Request, launch: Launch, before_go: Callable[[], None] | None = None
+    request: Request,
+    launch: Launch,
+    before_go: Callable[[], None] | None = None,
+    also: Listener | None = None,
 ) -> Ending:
-    """Run a child with ready orders; errors as :func:`ask_child`."""
+    """Run a child with ready orders; arguments and errors as :func:`ask_child`."""
+    listeners = [listener for listener in (also, request.listener) if listener is not None]
+
+    def hear(label: str, message: dict[str, Any]) -> None:
+        for listener in listeners:
+            listener(label, message)
+
     try:
-        return Child(launch, request.listener, before_go).run()
+        return Child(launch, hear, before_go).run()
     except (NotPython, TargetTooOld) as problem:
         raise UsageError(f"{problem}; name a Python interpreter with --python") from problem
 

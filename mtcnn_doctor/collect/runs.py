@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mtcnn_doctor import agreement, gallery
-from mtcnn_doctor.backends import BACKENDS, Backend
-from mtcnn_doctor.collect.images import Album, decode, named
+from mtcnn_doctor.backends import Backend
+from mtcnn_doctor.collect.choice import choose, installed_version, is_present, ready
+from mtcnn_doctor.collect.images import Album, album_of, decode
+from mtcnn_doctor.collect.load import LoadWatch
+from mtcnn_doctor.collect.rate import ask_rate, blas_threads, check_weights
 from mtcnn_doctor.collect.request import Collected, Request, ask_child, wait_for
 from mtcnn_doctor.gallery import Picture
 from mtcnn_doctor.model import Outcome, Run
@@ -21,48 +24,61 @@ from mtcnn_doctor.runs import not_installed, run_of
 from mtcnn_doctor.sandbox import Ending
 
 #: Facts that only a child which imports frameworks can give.
-RUN_FACTS = {"runs", "numpy", "opencv", "torch", "tensorflow", "onnxruntime"}
+RUN_FACTS = {
+    "runs",
+    "numpy",
+    "opencv",
+    "torch",
+    "tensorflow",
+    "onnxruntime",
+    "openvino",
+    "litert",
+}
+# The facts that are not called like the module they are about.
+_FACTS = {"cv2": "opencv", "ai_edge_litert": "litert", "tflite_runtime": "litert"}
 
 
 def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecutor) -> None:
     """Run each backend that is installed; facts and runs go into ``collected``."""
-    names = list(request.backends) or list(BACKENDS)
-    modules = (collected.facts.get("packages") or {}).get("modules") or {}
-    present = [name for name in names if is_present(modules, BACKENDS[name].module)]
-    for name in names:
-        if name not in present:
-            collected.runs[name] = not_installed(name)
-            collected.facts[BACKENDS[name].fact] = {"state": "not-installed"}
+    packages = collected.facts.get("packages") or {}
+    modules = packages.get("modules") or {}
+    chosen = choose(request.backends, packages)
+    present = []
+    for backend in chosen:
+        usable, reason = ready(backend, packages)
+        if usable is not None:
+            present.append(usable)
+            continue
+        collected.runs[backend.name] = not_installed(backend.name, reason)
+        if backend.fact is not None and reason is None:
+            collected.facts[backend.fact] = {"state": "not-installed"}
     if not is_present(modules, "numpy"):
         collected.facts["numpy"] = {"state": "not-installed"}
+    collected.facts.setdefault("settings", {})["cascade"] = _cascade_settings(request)
     with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
-        bundled = gallery.bundled() if request.bundled else []
-        users = named(request.images, {picture.name for picture in bundled})
-        pictures = [*bundled, *users]
-        album = Album(pictures, Path(folder))
+        album = album_of(request, Path(folder))
+        if request.tuning.weights is not None:
+            check_weights(request, request.tuning.weights)
+        if request.rate:
+            ask_rate(request, collected)
         gathering = pool.submit(import_opencv, request, collected, modules)
         decoding = pool.submit(decode, request, collected, album, gathering)
         turn = threading.Lock()
         futures = [
-            pool.submit(_run_backend, request, collected, BACKENDS[name], album, decoding, turn)
-            for name in present
+            pool.submit(_run_backend, request, collected, backend, album, decoding, turn)
+            for backend in present
         ]
         wait_for([gathering, *futures])
         decoding.result()
-        _trace_wrong_results(request, collected, album)
-    if users:
-        _compare_with_numpy(collected, users)
+        _compare_with_numpy(collected, album.of_unknown_faces())
+        for backend in present:
+            _trace_wrong_result(request, collected, album, backend)
     # In the order asked for, whatever order they finished in.
-    collected.runs = {name: collected.runs[name] for name in names if name in collected.runs}
-
-
-def is_present(modules: Mapping[str, Any], module: str) -> bool:
-    """Whether metadata say that a module is there; without metadata everything is tried."""
-    return module not in modules or bool(modules[module].get("found"))
+    collected.runs = {b.name: collected.runs[b.name] for b in chosen if b.name in collected.runs}
 
 
 def import_opencv(request: Request, collected: Collected, modules: Mapping[str, Any]) -> None:
-    """Import OpenCV in a child of its own; no backend needs it, but users' programs do."""
+    """Import OpenCV in a child of its own: users' programs need it, whatever backend is run."""
     if not is_present(modules, "cv2"):
         collected.facts["opencv"] = {"state": "not-installed"}
         return
@@ -76,7 +92,7 @@ def import_opencv(request: Request, collected: Collected, modules: Mapping[str, 
 
 def loaded_fact(ending: Ending, module: str) -> dict[str, Any]:
     """Return the level-2 fact of a module: how its import went and what it says of itself."""
-    name = "opencv" if module == "cv2" else module
+    name = _FACTS.get(module, module)
     fact: dict[str, Any] = {"stderr_tail": ending.stderr[-2000:], "stage": ending.stage}
     told = [message for message in ending.of("loaded") if message["name"] == name]
     if told:
@@ -108,8 +124,13 @@ def _run_backend(
         "images": album.orders(),
         "runs": request.runs or (3 if request.level >= 3 else 1),
         "warmup": request.warmup,
-        "settings": dict(gallery.settings()),
+        "threads": request.tuning.threads,
+        "lanes": request.tuning.lanes,
+        **_manner(request, backend),
     }
+    watch = LoadWatch()
+    # The other backends are told in their networks; BLAS reads variables when it is loaded.
+    environment = blas_threads(request.tuning.threads) if backend.module == "numpy" else {}
     with ExitStack() as until_it_ends:
 
         def take_turn() -> None:
@@ -118,25 +139,29 @@ def _run_backend(
 
         if request.alone:
             take_turn()
-            ending = ask_child(request, backend.name, orders)
+            ending = ask_child(
+                request, backend.name, orders, also=watch.hear, environment=environment
+            )
         else:
-            ending = ask_child(request, backend.name, orders, take_turn)
+            ending = ask_child(request, backend.name, orders, take_turn, environment=environment)
     run = run_of(
         ending,
         backend,
         album.pictures,
         gallery.tolerance(backend.name),
         given=decoding.result(),
-        installed=_installed_version(collected, backend),
+        installed=installed_version(backend, collected.facts.get("packages") or {}),
+        device=_device(request, backend),
+        load=watch.found,
     )
     collected.take(ending)
     with collected.lock:
         collected.runs[backend.name] = run
         if (collected.facts.get("numpy") or {}).get("state") not in ("ok", "not-installed"):
             collected.facts["numpy"] = loaded_fact(ending, "numpy")
-        if backend.module != "numpy" and ending.of("imported"):
+        if backend.fact not in (None, "numpy") and ending.of("imported"):
             # NumPy was imported, so what happened next is about the backend's own module.
-            collected.facts[backend.fact] = loaded_fact(ending, backend.module)
+            collected.facts[str(backend.fact)] = loaded_fact(ending, backend.module)
         varying = [m for m in ending.of("result") if m["distinct_results"] > 1]
         if varying:
             collected.facts.setdefault("nondeterministic", {})[backend.name] = [
@@ -144,40 +169,54 @@ def _run_backend(
             ]
 
 
-def _installed_version(collected: Collected, backend: Backend) -> str | None:
-    packages = collected.facts.get("packages") or {}
-    for distribution in packages.get("distributions") or ():
-        if distribution.get("key") in backend.distributions:
-            return str(distribution.get("version"))
-    return None
+def _manner(request: Request, backend: Backend) -> dict[str, Any]:
+    """Return the part of a child's orders that decides what is computed, and on what."""
+    weights = request.tuning.weights
+    return {
+        "device": _device(request, backend),
+        "settings": _cascade_settings(request),
+        "weights": None if weights is None else str(weights),
+    }
 
 
-def _trace_wrong_results(request: Request, collected: Collected, album: Album) -> None:
-    """Ask, for each backend with a wrong result, at which network call it departs from NumPy."""
-    for name, run in collected.runs.items():
-        if run.outcome is not Outcome.WRONG_RESULT or name == "numpy":
-            continue
-        ending = ask_child(
-            request,
-            f"{name}, comparing",
-            {
-                "task": "divergence",
-                "backend": name,
-                "module": BACKENDS[name].module,
-                "images": album.orders(),
-                "settings": dict(gallery.settings()),
-            },
-        )
-        found = ending.last("divergence")
-        if found is None:
-            continue
+def _device(request: Request, backend: Backend) -> str:
+    """Return the device of a backend: NumPy, which has one, is the measure beside the others."""
+    beside = backend.name == "numpy" and list(request.backends) != ["numpy"]
+    return "cpu" if beside else request.tuning.device
+
+
+def _cascade_settings(request: Request) -> dict[str, Any]:
+    return {**gallery.settings(), **request.tuning.settings}
+
+
+def _trace_wrong_result(
+    request: Request, collected: Collected, album: Album, backend: Backend
+) -> None:
+    """Where a backend's result is wrong, ask at which network call it departs from NumPy."""
+    name = backend.name
+    run = collected.runs[name]
+    if run.outcome is not Outcome.WRONG_RESULT or name == "numpy":
+        return
+    ending = ask_child(
+        request,
+        f"{name}, comparing",
+        {
+            "task": "divergence",
+            "backend": name,
+            "module": backend.module,
+            "images": album.orders(),
+            **_manner(request, backend),
+        },
+    )
+    found = ending.last("divergence")
+    if found is not None:
         found = {key: value for key, value in found.items() if key != "t"}
         stage, step = found.get("stage") or run.stage, found.get("step") or run.step
         collected.runs[name] = replace(run, divergence=found, stage=stage, step=step)
 
 
-def _compare_with_numpy(collected: Collected, users: Sequence[Picture]) -> None:
-    """Hold each backend's faces on the user's images to those of the NumPy backend.
+def _compare_with_numpy(collected: Collected, pictures: Sequence[Picture]) -> None:
+    """Hold each backend's faces on images of unknown faces to those of the NumPy backend.
 
     Nobody knows what is on them; that the same networks find the same faces is known.
     """
@@ -187,7 +226,7 @@ def _compare_with_numpy(collected: Collected, users: Sequence[Picture]) -> None:
     for name, run in collected.runs.items():
         if name == "numpy" or run.outcome is not Outcome.OK:
             continue
-        for picture in users:
+        for picture in pictures:
             compared = agreement.compare(
                 _faces_on(truth, picture), _faces_on(run, picture), gallery.tolerance(name)
             )

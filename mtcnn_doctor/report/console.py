@@ -179,9 +179,13 @@ class ConsoleReporter:
             self._line(f"incomplete: {self._look.fit(self._redact.text(reason))}", "yellow")
 
     def _not_run(self, report: Report) -> None:
-        absent = [run.name for run in report.runs if run.outcome is Outcome.NOT_INSTALLED]
+        missing = [run for run in report.runs if run.outcome is Outcome.NOT_INSTALLED]
+        absent = [run.name for run in missing if run.reason is None]
         if self._quiet:
             return
+        for run in missing:
+            if run.reason is not None:
+                self._family_line("skip", "not run", f"{run.name}: {run.reason}")
         if absent:
             self._family_line("skip", "not run", f"{', '.join(absent)}: not installed")
         if not report.runs:

@@ -28,6 +28,9 @@ _FRAMEWORKS = (
     "tensorflow-macos",
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
+    "ai-edge-litert",
+    "tflite-runtime",
 )
 
 

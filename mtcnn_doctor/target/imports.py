@@ -16,6 +16,14 @@ PROBES = {
     "torch": "torch",
     "tensorflow": "tensorflow",
     "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "ai_edge_litert": "litert",
+    "tflite_runtime": "litert",
+}
+#: Packages that load nothing by themselves: the module in which their libraries are.
+_ENTRANCES = {
+    "ai_edge_litert": "ai_edge_litert.interpreter",
+    "tflite_runtime": "tflite_runtime.interpreter",
 }
 
 
@@ -29,7 +37,7 @@ def import_framework(channel: Channel, module: str, facts: bool) -> bool:
     channel.send("phase", name="import " + module)
     started = time.perf_counter()
     try:
-        importlib.import_module(module)
+        importlib.import_module(_ENTRANCES.get(module, module))
     except BaseException as error:  # SystemExit and KeyboardInterrupt end programs, too
         channel.send(
             "not-loadable",
@@ -46,7 +54,9 @@ def import_framework(channel: Channel, module: str, facts: bool) -> bool:
 
 
 def _send_facts(channel: Channel, module: str, import_ms: float) -> None:
-    probe = PROBES[module]
+    probe = PROBES.get(module)
+    if probe is None:
+        return  # a plug-in, of which nobody knows what it could say
     channel.enter("import", "facts of " + module)
     value: dict[str, Any] = {"state": "ok", "import_ms": round(import_ms, 1)}
     try:

@@ -46,6 +46,42 @@ def _divergence(channel: Channel, orders: dict[str, Any]) -> None:
     divergence.perform(channel, orders)
 
 
+def _rate(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import rate
+
+    rate.perform(channel, orders)
+
+
+def _scene(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import scene
+
+    scene.perform(channel, orders)
+
+
+def _frames(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import frames
+
+    frames.perform(channel, orders)
+
+
+def _weights(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import weights_file
+
+    weights_file.perform(channel, orders)
+
+
+def _export(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import export
+
+    export.perform(channel, orders)
+
+
+def _verify_export(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import verify_export
+
+    verify_export.perform(channel, orders)
+
+
 #: Imported only when ordered: a child that collects metadata must not load the cascade.
 TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "facts": _facts,
@@ -53,6 +89,12 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "reference": _reference,
     "pictures": _pictures,
     "divergence": _divergence,
+    "rate": _rate,
+    "scene": _scene,
+    "frames": _frames,
+    "weights": _weights,
+    "export": _export,
+    "verify-export": _verify_export,
 }
 
 

@@ -103,6 +103,8 @@ EMPTY = {
     "torch": {},
     "tensorflow": {},
     "onnxruntime": {},
+    "openvino": {},
+    "litert": {},
 }
 SPARSE = {
     **EMPTY,

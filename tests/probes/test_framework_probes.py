@@ -13,6 +13,8 @@ MODULES = {
     "torch": "torch",
     "tensorflow": "tensorflow",
     "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "litert": "ai_edge_litert",
 }
 
 
@@ -44,6 +46,11 @@ def test_framework(probe):
         assert isinstance(build["is_cuda_build"], bool)
         assert build["devices"] == [] or build["is_cuda_build"]
         assert build["keras"]
+    elif probe == "openvino":
+        assert "CPU" in build["devices"]
+        assert "FP32" in build["cpu"]
+    elif probe == "litert":
+        assert build["package"] == "ai_edge_litert"
     else:
         assert "CPUExecutionProvider" in build["providers"]
 

@@ -15,7 +15,7 @@ from mtcnn_doctor import facts as contract
 
 TARGET = Path(mtcnn_doctor.__file__).parent / "target"
 LEVEL_ONE = ("python", "packages", "environment", "threads", "cpu", "memory", "gpu")
-FRAMEWORKS = ("numpy", "opencv", "torch", "tensorflow", "onnxruntime")
+FRAMEWORKS = ("numpy", "opencv", "torch", "tensorflow", "onnxruntime", "openvino", "litert")
 LOADER = """
 import importlib, importlib.util, json, sys
 folder, orders, names = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:]

@@ -14,6 +14,8 @@ import pytest
 from mtcnn_doctor.target.reference import cascade, networks
 from mtcnn_doctor.target.reference.networks import numpy_backend, onnx_model
 
+#: What a backend imports, where it is not called like the backend.
+MODULES = {"opencv": "cv2", "litert": "ai_edge_litert"}
 RNG = np.random.default_rng(11)
 TARGET = Path(networks.__file__).resolve().parents[2]
 
@@ -25,7 +27,7 @@ def backend(request, published):
         warnings.simplefilter("ignore")
         if request.param != "numpy":
             try:
-                importlib.import_module(request.param)
+                importlib.import_module(MODULES.get(request.param, request.param))
             except ImportError as error:
                 pytest.skip(f"{request.param} cannot be imported: {error}")
         return request.param, networks.create(request.param, published)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtcnn_doctor.target.reference import geometry
+from mtcnn_doctor.target.reference import geometry, suppression
 
 
 def boxes(*rows):
@@ -11,7 +11,7 @@ def boxes(*rows):
 
 
 def kept(rows, scores, threshold, mode="union"):
-    return geometry.nms(boxes(*rows), np.array(scores, dtype=float), threshold, mode).tolist()
+    return suppression.nms(boxes(*rows), np.array(scores, dtype=float), threshold, mode).tolist()
 
 
 def test_nothing_in_nothing_out():

@@ -30,9 +30,11 @@ _OF_INTEREST = frozenset(
         "mtcnn",
         "facenet-pytorch",
         "pillow",
+        "tflite-runtime",
     )
 )
-_OF_INTEREST_PREFIXES = ("opencv-", "tensorflow", "onnxruntime")
+_OF_INTEREST_PREFIXES = ("opencv-", "tensorflow", "onnxruntime", "openvino", "ai-edge-litert")
+_BACKENDS_GROUP = "[mtcnn_doctor.backends]"
 
 
 def normalised(name: str) -> str:
@@ -120,12 +122,32 @@ def _distribution(folder: str, location: str) -> dict[str, Any] | None:
     installer = (_record.read_text(os.path.join(folder, "INSTALLER")) or "").strip()
     if installer:
         facts["installer"] = installer
+    backends = _backends(folder)
+    if backends:
+        facts["backends"] = backends
     direct = _record.read_text(os.path.join(folder, "direct_url.json")) or ""
     if direct:
         facts["editable"] = _is_editable(direct)
     if of_interest(facts["key"]) and installer != "conda" and not facts.get("editable"):
         facts.update(_record.compare(folder, location))
     return facts
+
+
+def _backends(folder: str) -> dict[str, str]:
+    """Return the plug-in backends that a distribution brings: name to "module:function"."""
+    text = _record.read_text(os.path.join(folder, "entry_points.txt")) or ""
+    if _BACKENDS_GROUP not in text:
+        return {}
+    found: dict[str, str] = {}
+    inside = False
+    for line in (line.strip() for line in text.splitlines()):
+        if line.startswith("["):
+            inside = line == _BACKENDS_GROUP
+            continue
+        name, is_entry, place = line.partition("=")
+        if inside and is_entry and not line.startswith(("#", ";")):
+            found[name.strip()] = place.strip()
+    return found
 
 
 def _is_editable(direct_url: str) -> bool:

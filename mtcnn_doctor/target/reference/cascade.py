@@ -4,7 +4,7 @@ After Zhang et al., 2016, "Joint Face Detection and Alignment using Multitask Ca
 Convolutional Networks", with the constants and the box arithmetic of the published Caffe and
 facenet implementations. Where those round in float32 or in uint8 this one does not:
 
-* resampling is exact area averaging in float64 (see :mod:`.resample`);
+* resampling is exact area averaging, never rounded to whole grey levels (see :mod:`.area`);
 * probabilities come from the networks' raw logits in float64, because a float32 softmax
   saturates at 1.0 and would leave the order of good candidates to chance;
 * box arithmetic is float64, and equal scores are ordered by position (level, row, column);
@@ -12,161 +12,101 @@ facenet implementations. Where those round in float32 or in uint8 this one does 
 
 So the outcome is a function of the image and the networks' numbers alone. Confident faces agree
 with the published code within a few pixels; those of a confidence below about 0.9 may differ.
-
-Coordinates. Boxes follow the published code, which counts pixels from 1 in its boxes and from 0
-in its landmarks: a face's left column x0 of the array comes out as x = x0 + 1. They are not
-clipped to the image. Width and height are x2 - x1 and y2 - y1, without the inclusive one.
+For the coordinates of the answer see :mod:`.result`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Tuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .geometry import calibrate, nms, square, truncate
-from .resample import AreaSampler
+from .area import ColumnSums
+from .blas import one_blas_thread
+from .crops import crop
+from .geometry import calibrate, square, truncate
+from .image import checked
+from .lanes import Lanes
+from .pyramid import level_rows
+from .result import KEYPOINTS, Detection, Judged, Level, Result, Stages
+from .settings import CELL, Settings, pyramid_scales
+from .suppression import nms, nms_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .networks import Networks
 
-__all__ = ["KEYPOINTS", "Detection", "Result", "Settings", "detect", "pyramid_scales"]
+__all__ = ["KEYPOINTS", "Detection", "Result", "Settings", "Stages", "detect", "pyramid_scales"]
 
-#: Names of the five keypoints in the networks' order; left and right as seen in the image.
-KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-
-_CELL = 12  # P-Net's receptive field
 _STRIDE = 2
-_CHUNK = 64  # crops in one call of R-Net or O-Net: bounds memory, and larger is not faster
+_PROPOSAL_OVERLAP, _OVERLAP = 0.5, 0.7
+
+# Crops in one call of R-Net or O-Net: bounds memory, and more are not faster on a processor.
+_CROPS = 64
+# Pixels of a level in one call of P-Net. Whole levels where one call follows the other, unless
+# memory forbids (about 100 bytes a pixel are needed); with lanes there must be enough to share.
+_PIXELS, _SHARED_PIXELS = 1 << 20, 1 << 17
+_FEWEST_ROWS = 48  # bands overlap by ten rows: shorter ones would do too much twice
+
+_PUBLISHED = Settings()
 
 Enter = Callable[[str, str], None]
 _Floats = Tuple["NDArray[np.float64]", ...]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the cascade is tuned by; the defaults are the published ones.
-
-    ``min_face_size``: pixels, above 0. ``scale_factor``: between two levels of the pyramid, 0 to 1
-    exclusive. ``thresholds``: probability for P-Net, R-Net and O-Net, each 0 to 1. Raises
-    ValueError for anything else.
-    """
-
-    min_face_size: float = 20.0
-    scale_factor: float = 0.709
-    thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.min_face_size) and self.min_face_size > 0):
-            raise ValueError(f"min_face_size is {self.min_face_size}, expected pixels above 0")
-        if not 0 < self.scale_factor < 1:
-            raise ValueError(
-                f"scale_factor is {self.scale_factor}, expected a number between 0 and 1 "
-                "(the pyramid would never end otherwise)"
-            )
-        if len(self.thresholds) != 3 or not all(0 <= value <= 1 for value in self.thresholds):
-            raise ValueError(f"thresholds are {self.thresholds}, expected three from 0 to 1")
-
-
-@dataclass(frozen=True)
-class Detection:
-    """One face: ``box`` x, y, width, height and ``keypoints`` x, y, all in pixels, unclipped."""
-
-    box: tuple[float, float, float, float]
-    confidence: float
-    keypoints: dict[str, tuple[float, float]]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain lists and numbers, ready for JSON."""
-        return {
-            "box": list(self.box),
-            "confidence": self.confidence,
-            "keypoints": {name: list(point) for name, point in self.keypoints.items()},
-        }
-
-
-@dataclass(frozen=True)
-class Result:
-    """Outcome of :func:`detect`.
-
-    ``detections``: best first. ``levels``: (height, width) of the pyramid, largest first.
-    ``candidates``: boxes left after the stages ``pnet``, ``rnet`` and ``onet``. ``non_finite``:
-    where a network answered NaN or infinity, such as "pnet level 3"; those boxes were dropped, so
-    a result with entries here is not to be trusted.
-    """
-
-    detections: list[Detection]
-    levels: list[tuple[int, int]]
-    candidates: dict[str, int]
-    non_finite: list[str]
-
-
-def pyramid_scales(height: int, width: int, settings: Settings) -> list[float]:
-    """Scales of the pyramid: the smallest face becomes 12 pixels, the last level holds 12."""
-    scale = _CELL / settings.min_face_size
-    shorter = min(height, width) * scale
-    scales = []
-    while shorter >= _CELL:
-        scales.append(scale)
-        # Products rather than powers: pow() differs in the last bit between C libraries.
-        scale *= settings.scale_factor
-        shorter *= settings.scale_factor
-    return scales
-
-
 def detect(
     image: NDArray[Any],
     networks: Networks,
-    settings: Settings = Settings(),
+    settings: Settings = _PUBLISHED,
     enter: Enter | None = None,
     dtype: Any = np.float32,
+    lanes: Lanes | None = None,
+    record: Stages | None = None,
 ) -> Result:
     """Find the faces of one image.
 
     ``image``: (H, W, 3) RGB, uint8 or float32/float64 in 0..255. ``networks``: see
-    :class:`.networks.Networks`. ``dtype``: of the arrays handed to them. ``enter(stage, step)`` is
-    called before each piece of work, so that the last call tells what a crash interrupted. Stages
-    "pnet", "rnet" and "onet" are calls of that network ("level 3 of 9, 154x273", height first;
-    "crops 1-64 of 310"); "pyramid" is everything between them: resampling, boxes, suppression.
+    :class:`.networks.Networks`. ``dtype``: of the arrays handed to them. ``lanes``: threads that
+    share the work (default: none). ``record``: filled with the raw outputs of the stages.
+
+    ``enter(stage, step)`` is called before each piece of work, by the thread that does it, so that
+    the last call tells what a crash interrupted. Stages "pnet", "rnet" and "onet" are calls of
+    that network ("level 3 of 9, 154x273", height first; "crops 1-64 of 310"); "pyramid" is
+    everything between them: resampling, boxes, suppression.
 
     Finding no face, at whatever stage, is an empty list. Raises TypeError or ValueError for an
     image of the wrong kind, and lets the networks' own exceptions pass.
     """
-    return _Cascade(_checked(image), networks, settings, enter or _ignore, dtype).run()
+    cascade = _Cascade(checked(image), networks, settings, enter or _ignore, dtype)
+    if lanes is None or lanes.count == 1:
+        return cascade.run(Lanes.none(), record)
+    with one_blas_thread():
+        return cascade.run(lanes, record)
 
 
 def _ignore(stage: str, step: str) -> None:
     """Stand-in for a caller who does not want to know."""
 
 
-def _checked(image: Any) -> NDArray[Any]:
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"image is a {type(image).__name__}, expected a NumPy array")
-    if image.ndim != 3 or image.shape[2] != 3:
-        hint = ""
-        if image.ndim == 3 and image.shape[0] == 3:
-            hint = "; channels come last here: image.transpose(1, 2, 0)"
-        elif image.ndim == 3 and image.shape[2] == 4:
-            hint = "; drop the alpha channel: image[..., :3]"
-        elif image.ndim == 2:
-            hint = "; make three channels of gray: np.stack([image] * 3, axis=-1)"
-        raise ValueError(f"image has shape {image.shape}, expected (height, width, 3){hint}")
-    if image.shape[0] == 0 or image.shape[1] == 0:
-        raise ValueError(f"image is empty: shape {image.shape}")
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype not in (np.float32, np.float64):
-        raise TypeError(f"image is {image.dtype}, expected uint8, float32 or float64 in 0..255")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 255):  # also true for NaN
-        raise ValueError(f"image holds values from {low} to {high}, expected 0 to 255")
-    if 0 < high <= 1:
-        raise ValueError(f"image holds values up to {high} only: scaled to 0..1? Multiply by 255")
-    return image
+class _Band(NamedTuple):
+    """Rows [start, stop) of a level."""
+
+    level: int
+    start: int
+    stop: int
+
+
+class _Proposals(NamedTuple):
+    """What P-Net proposes on one band; cells count through the level's flattened map."""
+
+    band: _Band
+    cells: NDArray[np.intp]
+    scores: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    non_finite: str | None
+    maps: tuple[NDArray[Any], NDArray[Any]] | None
 
 
 class _Cascade:
@@ -182,13 +122,11 @@ class _Cascade:
         self.image = image
         self.non_finite: list[str] = []
 
-    def run(self) -> Result:
+    def run(self, lanes: Lanes, record: Stages | None) -> Result:
+        self.lanes, self.record = lanes, record
         candidates = {"pnet": 0, "rnet": 0, "onet": 0}
         detections: list[Detection] = []
-        # The table costs 24 bytes a pixel: not for an image too small to hold any face.
         if self.scales:
-            self.enter("pyramid", f"integral image {self.image.shape[0]}x{self.image.shape[1]}")
-            self.sampler = AreaSampler(self.image)
             boxes = self.propose()
             candidates["pnet"] = len(boxes)
             boxes = self.refine(boxes)
@@ -199,96 +137,212 @@ class _Cascade:
 
     def propose(self) -> NDArray[np.float64]:
         """P-Net over all levels; square boxes in whole pixels."""
-        found = [self.propose_level(index) for index in range(len(self.scales))]
+        self.enter("pyramid", f"column sums {self.image.shape[0]}x{self.image.shape[1]}")
+        self.sums = ColumnSums(self.image, self.dtype, self.lanes.scratch)
+        bands = [band for level in range(len(self.levels)) for band in self.bands(level)]
+        found = self.lanes.map(self.propose_band, bands)
+        self.non_finite += [one.non_finite for one in found if one.non_finite]
+        levels = range(len(self.levels))
+        parts = self.lanes.map(
+            lambda level: self.level_boxes(level, [p for p in found if p.band.level == level]),
+            levels,
+        )
         self.enter("pyramid", "boxes of pnet")
-        boxes, scores, offsets = (np.concatenate(part) for part in zip(*found))
-        keep = nms(boxes, scores, 0.7)
+        boxes, scores, offsets = (np.concatenate(column) for column in zip(*parts))
+        if _levels_apart([part[0] for part in parts]):
+            keep = np.argsort(-scores, kind="stable")
+        else:
+            keep = nms(boxes, scores, _OVERLAP)
         boxes = calibrate(boxes[keep], offsets[keep], plus_one=False)
         return truncate(square(boxes))
 
-    def propose_level(self, index: int) -> _Floats:
-        scale, (height, width) = self.scales[index], self.levels[index]
-        step = f"level {index + 1} of {len(self.scales)}, {height}x{width}"
+    def bands(self, level: int) -> list[_Band]:
+        """The level in bands of rows; each begins at an even row, as P-Net's windows do."""
+        height, width = self.levels[level]
+        shared = _SHARED_PIXELS if self.lanes.count > 1 else _PIXELS
+        pixels = getattr(self.networks, "max_pixels", shared)
+        most = max(_FEWEST_ROWS, pixels // width)
+        rows = _map_size(height)
+        if height <= most:
+            return [_Band(level, 0, height)]
+        count = math.ceil(rows / max(1, (most - 10) // _STRIDE))
+        each = math.ceil(rows / count / 4) * 4
+        return [
+            _Band(level, _STRIDE * row, min(height, _STRIDE * (row + each) + 10))
+            if row + each < rows
+            else _Band(level, _STRIDE * row, height)
+            for row in range(0, rows, each)
+        ]
+
+    def propose_band(self, band: _Band) -> _Proposals:
+        """P-Net on a band of a level."""
+        step = self.step(band)
         self.enter("pyramid", step)
-        x = self.normalise(self.sampler.resize(height, width)[None])
+        with one_blas_thread():  # its products are too small to share
+            x = level_rows(self.sums, self.levels[band.level], band.start, band.stop)
         self.enter("pnet", step)
         logits, offsets = self.networks.pnet(x)
         self.enter("pyramid", "boxes of " + step)
-        grid = ((height - 1) // 2 - 4, (width - 1) // 2 - 4)
-        self.expect("pnet", logits, (1, 2, *grid))
-        self.expect("pnet", offsets, (1, 4, *grid))
-        flat = (logits[0].reshape(2, -1).T, offsets[0].reshape(4, -1).T)
-        usable = self.finite(f"pnet level {index + 1}", *flat)
-        probability = _face_probability(flat[0])
-        (passed,) = np.nonzero(usable & (probability >= self.settings.thresholds[0]))
-        row, column = np.divmod(passed, grid[1])
+        columns = _map_size(x.shape[3])
+        grid = (_map_size(x.shape[2]), columns)
+        _expect("pnet", logits, (1, 2, *grid))
+        _expect("pnet", offsets, (1, 4, *grid))
+        logits, offsets = logits[0].reshape(2, -1), offsets[0].reshape(4, -1)
+        usable = None
+        if not (_all_finite(logits) and _all_finite(offsets)):
+            usable = np.isfinite(logits).all(axis=0) & np.isfinite(offsets).all(axis=0)
+        threshold = self.settings.thresholds[0]
+        (passed,) = np.nonzero(_may_pass(logits, threshold))
+        probability = _face_probability(logits[:, passed].T)
+        sure = probability >= threshold
+        if usable is not None:
+            sure &= usable[passed]
+        passed = passed[sure]
+        return _Proposals(
+            band,
+            passed + band.start // _STRIDE * columns,
+            probability[sure],
+            offsets[:, passed].T.astype(np.float64),
+            None if usable is None else f"pnet level {band.level + 1}",
+            None if self.record is None else (logits.reshape(2, *grid), offsets.reshape(4, *grid)),
+        )
+
+    def level_boxes(self, level: int, found: Sequence[_Proposals]) -> _Floats:
+        """Boxes of one level after its own suppression: boxes, scores and offsets."""
+        scale, (height, width) = self.scales[level], self.levels[level]
+        self.enter("pyramid", f"boxes of level {level + 1} of {len(self.levels)}")
+        cells, scores, offsets = (
+            np.concatenate([one[column] for one in found]) for column in (1, 2, 3)
+        )
+        grid = (_map_size(height), _map_size(width))
+        row, column = np.divmod(cells, grid[1])
         corner = np.stack([column, row, column, row], axis=1) * _STRIDE + 1.0
-        corner[:, 2:] += _CELL - 1
+        corner[:, 2:] += CELL - 1
         boxes = truncate(corner / scale)
-        scores, moves = probability[passed], flat[1][passed].astype(np.float64)
-        keep = nms(boxes, scores, 0.5)
-        return boxes[keep], scores[keep], moves[keep]
+        keep = nms_grid(boxes, scores, cells, grid, scale, _PROPOSAL_OVERLAP)
+        if self.record is not None:
+            maps = [one.maps for one in found if one.maps is not None]
+            logits, moves = (np.concatenate(part, axis=1) for part in zip(*maps))
+            # Levels are worked on side by side; the place of each is by its number.
+            self.record.pnet.append(Level(scale, height, width, logits, moves))
+            self.record.pnet.sort(key=lambda done: -done.scale)
+        return boxes[keep], scores[keep], offsets[keep]
 
     def refine(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """R-Net; square boxes in whole pixels. Suppression comes before calibration."""
-        boxes, scores, offsets = self.judge("rnet", boxes, 24, self.settings.thresholds[1], (2, 4))
-        keep = nms(boxes, scores, 0.7)
+        judged = self.judge("rnet", boxes, 24, (2, 4))
+        if self.record is not None:
+            self.record.rnet = judged
+        passed, scores = self.passing(judged, self.settings.thresholds[1])
+        boxes, offsets = boxes[passed], judged.offsets[passed]
+        keep = nms(boxes, scores, _OVERLAP)
         return truncate(square(calibrate(boxes[keep], offsets[keep])))
 
     def output(self, boxes: NDArray[np.float64]) -> list[Detection]:
         """O-Net; landmarks are relative to the box before its last calibration."""
-        boxes, scores, offsets, landmarks = self.judge(
-            "onet", boxes, 48, self.settings.thresholds[2], (2, 4, 10)
-        )
+        judged = self.judge("onet", boxes, 48, (2, 4, 10))
+        if self.record is not None:
+            self.record.onet = judged
+        passed, scores = self.passing(judged, self.settings.thresholds[2])
+        boxes, offsets = boxes[passed], judged.offsets[passed]
+        assert judged.landmarks is not None
+        landmarks = judged.landmarks[passed].astype(np.float64)
         size = boxes[:, 2:] - boxes[:, :2] + 1
         points = landmarks.reshape(-1, 2, 5) * size[:, :, None] + boxes[:, :2, None] - 1
         boxes = calibrate(boxes, offsets)
-        return [_detection(boxes[i], scores[i], points[i]) for i in nms(boxes, scores, 0.7, "min")]
+        keep = nms(boxes, scores, _OVERLAP, "min")
+        return [_detection(boxes[i], scores[i], points[i]) for i in keep]
 
     def judge(
-        self,
-        network: str,
-        boxes: NDArray[np.float64],
-        size: int,
-        threshold: float,
-        widths: tuple[int, ...],
-    ) -> _Floats:
-        """Crop, run R-Net or O-Net, keep what passes: boxes, scores and the further outputs."""
-        kept = [(np.empty((0, 4)), np.empty(0), *(np.empty((0, n)) for n in widths[1:]))]
-        for start, stop in _chunks(len(boxes)):
-            part, step = boxes[start:stop], f"crops {start + 1}-{stop} of {len(boxes)}"
+        self, network: str, boxes: NDArray[np.float64], size: int, widths: tuple[int, ...]
+    ) -> Judged:
+        """Crop and run R-Net or O-Net on all boxes."""
+        # Boxes of similar size share a call, because they are cheaper to crop together.
+        order = np.argsort(boxes[:, 2] - boxes[:, 0], kind="stable")
+
+        def answer(part: tuple[int, int]) -> tuple[NDArray[Any], ...]:
+            start, stop = part
+            some, step = boxes[order[start:stop]], f"crops {start + 1}-{stop} of {len(boxes)}"
             self.enter("pyramid", f"{network} {step}")
-            x = self.normalise(self.sampler.crop(part, size))
+            with one_blas_thread():
+                x = crop(self.sums, some, size)
             self.enter(network, step)
-            outputs = getattr(self.networks, network)(x)
-            self.enter("pyramid", f"scores of {network} {step}")
+            outputs: tuple[NDArray[Any], ...] = getattr(self.networks, network)(x)
+            self.enter("pyramid", f"answers of {network} {step}")
             for output, width in zip(outputs, widths):
-                self.expect(network, output, (len(part), width))
-            usable = self.finite(f"{network} crops {start + 1}-{stop}", *outputs)
-            scores = _face_probability(outputs[0])
-            passed = usable & (scores > threshold)
-            more = (output[passed].astype(np.float64) for output in outputs[1:])
-            kept.append((part[passed], scores[passed], *more))
+                _expect(network, output, (len(some), width))
+            return tuple(outputs)
+
+        parts = self.parts(len(boxes))
+        answers = self.lanes.map(answer, parts)
         self.enter("pyramid", f"boxes of {network}")
-        return tuple(np.concatenate(column) for column in zip(*kept))
+        columns: list[NDArray[Any]] = []
+        for index, width in enumerate(widths):
+            column = np.empty((len(boxes), width), answers[0][index].dtype if answers else float)
+            for (start, stop), outputs in zip(parts, answers):
+                column[order[start:stop]] = outputs[index]
+            columns.append(column)
+        self.non_finite += [
+            f"{network} crops {start + 1}-{stop}"
+            for (start, stop), outputs in zip(parts, answers)
+            if not all(_all_finite(output) for output in outputs)
+        ]
+        return Judged(boxes, *columns)
 
-    def normalise(self, pixels: NDArray[np.float64]) -> NDArray[Any]:
-        pixels -= 127.5
-        pixels *= 0.0078125
-        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), dtype=self.dtype)
+    def parts(self, count: int) -> list[tuple[int, int]]:
+        """Boxes [start, stop) of each call of R-Net or O-Net; lanes get equal shares."""
+        most = getattr(self.networks, "max_crops", _CROPS)
+        if self.lanes.count > 1:
+            calls = math.ceil(count / most / self.lanes.count) * self.lanes.count
+            most = math.ceil(count / max(1, calls))
+        return [(start, min(start + most, count)) for start in range(0, count, max(1, most))]
 
-    def expect(self, network: str, output: Any, shape: tuple[int, ...]) -> None:
-        if output.shape != shape:
-            raise ValueError(f"{network} answered with shape {output.shape}, expected {shape}")
+    def passing(
+        self, judged: Judged, threshold: float
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Indices of the boxes above a threshold, and their probabilities."""
+        scores = _face_probability(judged.logits)
+        passed = scores > threshold
+        for output in (judged.logits, judged.offsets, judged.landmarks):
+            if output is not None and not _all_finite(output):
+                passed &= np.isfinite(output).all(axis=1)
+        (indices,) = np.nonzero(passed)
+        return indices, scores[indices]
 
-    def finite(self, where: str, *outputs: NDArray[Any]) -> NDArray[np.bool_]:
-        """Rows in which all outputs are finite; records ``where`` if some are not."""
-        usable: NDArray[np.bool_] = np.ones(len(outputs[0]), dtype=bool)
-        for output in outputs:
-            usable &= np.isfinite(output).all(axis=1)
-        if not usable.all():
-            self.non_finite.append(where)
-        return usable
+    def step(self, band: _Band) -> str:
+        """Words for a band: its level, and its rows if it is not the whole level."""
+        height, width = self.levels[band.level]
+        words = f"level {band.level + 1} of {len(self.levels)}, {height}x{width}"
+        if (band.start, band.stop) != (0, height):
+            words += f", rows {band.start + 1}-{band.stop}"
+        return words
+
+
+def _map_size(length: int) -> int:
+    """Length of P-Net's map for an input of a length."""
+    return (length - 1) // _STRIDE - 4
+
+
+def _expect(network: str, output: Any, shape: tuple[int, ...]) -> None:
+    if output.shape != shape:
+        raise ValueError(f"{network} answered with shape {output.shape}, expected {shape}")
+
+
+def _all_finite(values: NDArray[Any]) -> bool:
+    # A sum is finite only if all terms are; that it may overflow costs a second look, no more.
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
+
+
+def _may_pass(logits: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
+    """Cells whose probability may reach the threshold: a cheap test that never says no wrongly."""
+    if threshold <= 0:
+        return np.ones(logits.shape[1], bool)
+    # Probabilities round to 1 at margins of about 37; 30 is surely before that.
+    margin = 30.0 if threshold >= 1 else min(30.0, math.log(threshold) - math.log1p(-threshold))
+    with np.errstate(invalid="ignore"):
+        may: NDArray[np.bool_] = logits[1] - logits[0] >= margin - 1e-3
+    return may
 
 
 def _face_probability(logits: NDArray[Any]) -> NDArray[np.float64]:
@@ -301,9 +355,20 @@ def _face_probability(logits: NDArray[Any]) -> NDArray[np.float64]:
     return probability
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, count, _CHUNK):
-        yield start, min(start + _CHUNK, count)
+def _levels_apart(levels: Sequence[NDArray[np.float64]]) -> bool:
+    """Whether boxes of different levels differ too much in size for suppression to matter.
+
+    Their overlap is at most the ratio of their areas. At the default factor of 0.709 neighbouring
+    levels differ by a factor of two.
+    """
+    smallest = 0.0
+    for boxes in levels:
+        if len(boxes):
+            areas = (boxes[:, 2] - boxes[:, 0] + 1) * (boxes[:, 3] - boxes[:, 1] + 1)
+            if smallest > _OVERLAP * areas.min():
+                return False
+            smallest = max(smallest, float(areas.max()))
+    return True
 
 
 def _detection(

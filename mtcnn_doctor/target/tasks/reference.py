@@ -9,38 +9,10 @@ from typing import Any
 from ..channel import Channel
 from ..imports import import_framework
 from ..process import mapped_libraries, memory_mb
+from .stages import StageClock, Stopwatch
 
 #: Everything between "ready" and "end" happens after the doctor's go: one child at a time, so
 #: that times and memory are honest.
-
-
-class StageClock:
-    """Adds up the milliseconds between breadcrumbs, stage by stage."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self._stage: str | None = None
-        self._since = 0.0
-        self.stages: dict[str, float] = {}
-
-    def enter(self, stage: str, step: str = "") -> None:
-        """Leave the current stage and enter another (same shape as the cascade's callback)."""
-        now = time.perf_counter()
-        self._close(now)
-        self._channel.enter(stage, step)
-        self._stage = stage
-        self._since = time.perf_counter()
-
-    def _close(self, now: float) -> None:
-        if self._stage is not None:
-            spent = (now - self._since) * 1000
-            self.stages[self._stage] = self.stages.get(self._stage, 0.0) + spent
-
-    def finish(self) -> dict[str, float]:
-        """End the last stage and return milliseconds by stage."""
-        self._close(time.perf_counter())
-        self._stage = None
-        return {name: round(value, 3) for name, value in self.stages.items()}
 
 
 def perform(channel: Channel, orders: dict[str, Any]) -> None:
@@ -48,7 +20,8 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
 
     Orders: ``backend``, ``module`` (its import name), ``images`` (list of ``{"name", "array"}``,
     ``.npy`` files of H×W×3 uint8 RGB, which may appear only after the go), ``runs`` per image,
-    ``warmup``, ``settings``, ``threads``, ``device``.
+    ``warmup``, ``settings``, ``threads``, ``device``, ``lanes`` (1 where it
+    is missing), ``weights`` (a file; bundled by default).
     """
     if not import_framework(channel, "numpy", facts=True):
         return
@@ -59,29 +32,60 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
     channel.send("phase", name="build")
     channel.enter("build", "networks of " + orders["backend"])
     started = time.perf_counter()
-    from ..reference import cascade, networks, weights
+    from ..reference import cascade, lanes, networks, weights
 
     nets = networks.create(
         orders["backend"],
         weights.load_weights(orders.get("weights")),
         device=orders.get("device", "cpu"),
         threads=orders.get("threads"),
+        lanes=orders.get("lanes", 1),
     )
-    channel.send("built", build_ms=round((time.perf_counter() - started) * 1000, 1))
+    channel.send(
+        "built",
+        build_ms=round((time.perf_counter() - started) * 1000, 1),
+        lanes=int(getattr(nets, "lanes", 1)),
+        rss_mb=memory_mb()["rss_mb"],
+    )
     channel.send("libraries", paths=mapped_libraries())
 
     channel.wait_for_go()
     settings = cascade.Settings(**orders.get("settings", {}))
-    for image in orders["images"]:
-        if not _run_image(channel, orders, image, nets, settings):
-            break
+    used = _cpu_seconds()
+    channel.send("measuring")
+    with lanes.Lanes(nets) as crew:
+        for image in orders["images"]:
+            if not _run_image(channel, orders, image, nets, settings, crew):
+                break
+    channel.send("measured", cpu_s=round(_cpu_seconds() - used, 3))
     channel.enter("report")
     channel.send("libraries", paths=mapped_libraries())
     channel.send("memory", **memory_mb())
+    _send_device_memory(channel, orders)
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time that this process and its ended children have used."""
+    return sum(os.times()[:4])
+
+
+def _send_device_memory(channel: Channel, orders: dict[str, Any]) -> None:
+    device = orders.get("device", "cpu")
+    if device.lower() != "cpu":
+        from . import device_memory
+
+        found = device_memory.peak(orders["backend"], device)
+        if found is not None:
+            channel.send("device-memory", **found)
 
 
 def _run_image(
-    channel: Channel, orders: dict[str, Any], image: dict[str, Any], nets: Any, settings: Any
+    channel: Channel,
+    orders: dict[str, Any],
+    image: dict[str, Any],
+    nets: Any,
+    settings: Any,
+    crew: Any,
 ) -> bool:
     """Run one image ``warmup + runs`` times; send one ``result``; return whether to go on."""
     import numpy
@@ -94,18 +98,23 @@ def _run_image(
     samples: list[float] = []
     stages: list[dict[str, float]] = []
     answers = set()
+    rss: list[float | None] = []
     result = None
     for number in range(orders.get("warmup", 0) + orders["runs"]):
         channel.send("phase", name="detect " + image["name"], run=number)
         clock = StageClock(channel)
+        watch: Any = Stopwatch(crew, clock)
         started = time.perf_counter()
         try:
-            result = cascade.detect(pixels, nets, settings, enter=clock.enter)
+            result = cascade.detect(pixels, nets, settings, enter=clock.enter, lanes=watch)
         except BaseException as error:  # sys.exit() inside a framework is a failure like any
+            if clock.failed_at is not None:
+                channel.enter(*clock.failed_at)
             channel.send_failure(error, image=image["name"])
             return False
         samples.append(round((time.perf_counter() - started) * 1000, 3))
         stages.append(clock.finish())
+        rss.append(memory_mb()["rss_mb"])
         answers.add(repr([(list(face.box), face.confidence) for face in result.detections]))
     if result is None:
         return True
@@ -114,6 +123,9 @@ def _run_image(
         image=image["name"],
         samples_ms=samples,
         stages_ms=stages,
+        # Of the counted runs: the warm-up takes what the framework keeps for good.
+        rss_first_mb=rss[min(orders.get("warmup", 0), len(rss) - 1)],
+        rss_last_mb=rss[-1],
         distinct_results=len(answers),
         warmup=orders.get("warmup", 0),
         width=int(pixels.shape[1]),

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+def share_of_threads(threads: int | None, lanes: int) -> int:
+    """Threads for each of several simultaneous callers, at least one.
+
+    ``threads``: for all of them, None for as many as there are processors for this process.
+    """
+    if threads is None:
+        if hasattr(os, "sched_getaffinity"):
+            threads = len(os.sched_getaffinity(0))
+        else:
+            threads = os.cpu_count() or 1
+    return max(1, threads // max(1, lanes))
 
 
 class BuiltNetworks:
@@ -13,6 +27,9 @@ class BuiltNetworks:
 
     A subclass sets ``_pnet``, ``_rnet`` and ``_onet`` and says in :meth:`_run` how one is called.
     """
+
+    #: How many threads may call at the same time.
+    lanes: int = 1
 
     _pnet: Any
     _rnet: Any

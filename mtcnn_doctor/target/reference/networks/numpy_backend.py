@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..scratch import Scratch
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,13 +24,18 @@ __all__ = ["NumpyNetworks", "create"]
 # an eighth of that take up to 2.6 times as long, whole levels 1.2 times).
 _STRIP_PIXELS = 1 << 15
 _CROPS = 16
+_CACHED = 1 << 16  # numbers
 
 
-def create(weights: Weights, device: str = "cpu", threads: int | None = None) -> NumpyNetworks:
+def create(
+    weights: Weights, device: str = "cpu", threads: int | None = None, lanes: int = 1
+) -> NumpyNetworks:
     """See :func:`..create`. NumPy's threads belong to its BLAS, so ``threads`` is not used."""
     if device != "cpu":
         raise ValueError(f"the numpy backend runs on the device 'cpu' only, not on {device!r}")
-    return NumpyNetworks(weights)
+    networks = NumpyNetworks(weights)
+    networks.lanes = lanes
+    return networks
 
 
 class NumpyNetworks:
@@ -38,8 +45,12 @@ class NumpyNetworks:
     any framework's rounding.
     """
 
+    #: How many threads may call at the same time.
+    lanes = 1
+
     def __init__(self, weights: Weights, dtype: Any = np.float32) -> None:
         self.dtype = np.dtype(dtype)
+        self._scratch = Scratch()
         self._pnet, self._rnet, self._onet = (
             [np.ascontiguousarray(array, dtype=self.dtype) for array in weights[name]]
             for name in ("pnet", "rnet", "onet")
@@ -68,9 +79,9 @@ class NumpyNetworks:
 
     def _pnet_strip(self, planes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         w = self._pnet
-        y = _pool(_prelu(_conv(planes, w[0], w[1]), w[2]), 2)
-        y = _prelu(_conv(y, w[3], w[4]), w[5])
-        y = _prelu(_conv(y, w[6], w[7]), w[8])
+        y = self._pool(self._prelu(self._conv(planes, w[0], w[1]), w[2]), 2)
+        y = self._prelu(self._conv(y, w[3], w[4]), w[5])
+        y = self._prelu(self._conv(y, w[6], w[7]), w[8])
         return _pointwise(y, w[9], w[10]), _pointwise(y, w[11], w[12])
 
     def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -80,10 +91,10 @@ class NumpyNetworks:
 
     def _rnet_part(self, planes: NDArray[Any]) -> list[NDArray[Any]]:
         w = self._rnet
-        y = _pool(_prelu(_conv(planes, w[0], w[1]), w[2]), 3)
-        y = _pool(_prelu(_conv(y, w[3], w[4]), w[5]), 3)
-        y = _prelu(_conv(y, w[6], w[7]), w[8])
-        y = _prelu(_dense(y, w[9], w[10]), w[11])
+        y = self._pool(self._prelu(self._conv(planes, w[0], w[1]), w[2]), 3)
+        y = self._pool(self._prelu(self._conv(y, w[3], w[4]), w[5]), 3)
+        y = self._prelu(self._conv(y, w[6], w[7]), w[8])
+        y = self._prelu(_dense(y, w[9], w[10]), w[11])
         return [_dense(y, w[12], w[13]), _dense(y, w[14], w[15])]
 
     def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -93,11 +104,11 @@ class NumpyNetworks:
 
     def _onet_part(self, planes: NDArray[Any]) -> list[NDArray[Any]]:
         w = self._onet
-        y = _pool(_prelu(_conv(planes, w[0], w[1]), w[2]), 3)
-        y = _pool(_prelu(_conv(y, w[3], w[4]), w[5]), 3)
-        y = _pool(_prelu(_conv(y, w[6], w[7]), w[8]), 2)
-        y = _prelu(_conv(y, w[9], w[10]), w[11])
-        y = _prelu(_dense(y, w[12], w[13]), w[14])
+        y = self._pool(self._prelu(self._conv(planes, w[0], w[1]), w[2]), 3)
+        y = self._pool(self._prelu(self._conv(y, w[3], w[4]), w[5]), 3)
+        y = self._pool(self._prelu(self._conv(y, w[6], w[7]), w[8]), 2)
+        y = self._prelu(self._conv(y, w[9], w[10]), w[11])
+        y = self._prelu(_dense(y, w[12], w[13]), w[14])
         return [_dense(y, w[15], w[16]), _dense(y, w[17], w[18]), _dense(y, w[19], w[20])]
 
     def _in_parts(self, part: Any, x: NDArray[Any], widths: tuple[int, ...]) -> list[NDArray[Any]]:
@@ -108,23 +119,54 @@ class NumpyNetworks:
                 output[start : start + _CROPS] = value.T
         return outputs
 
+    def _conv(self, x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> NDArray[Any]:
+        """Convolution without padding, stride 1: (C, N, h, w) to (O, N, h-k+1, w-k+1).
+
+        The array is scratch memory of this number of channels.
+        """
+        channels, count, height, width = x.shape
+        out, _, k, _ = weight.shape
+        h, w = height - k + 1, width - k + 1
+        columns = self._scratch.array("columns", (channels, k, k, count, h, w), x.dtype)
+        for dy in range(k):
+            for dx in range(k):
+                columns[:, dy, dx] = x[:, :, dy : dy + h, dx : dx + w]
+        y = self._scratch.array(f"conv {channels} to {out}", (out, count * h * w), x.dtype)
+        np.matmul(weight.reshape(out, -1), columns.reshape(channels * k * k, -1), out=y)
+        y += bias[:, None]
+        return np.reshape(y, (out, count, h, w))
+
+    def _prelu(self, x: NDArray[Any], slope: NDArray[Any]) -> NDArray[Any]:
+        """In place: x where x >= 0, otherwise slope * x (slopes may exceed 1 or be negative)."""
+        # A few channels at a time, so that the negative part stays in the cache.
+        flat = x.reshape(len(x), -1)
+        step = max(1, _CACHED // max(1, flat.shape[1]))
+        for first in range(0, len(x), step):
+            part = flat[first : first + step]
+            negative = self._scratch.array("negative", part.shape, x.dtype)
+            np.minimum(part, 0, out=negative)
+            negative *= slope[first : first + step, None]
+            np.maximum(part, 0, out=part)
+            part += negative
+        return x
+
+    def _pool(self, x: NDArray[Any], k: int) -> NDArray[Any]:
+        """Max pooling k x k, stride 2, without padding; the last window may be partial (Caffe)."""
+        height, width = (-(-(n - k) // 2) + 1 for n in x.shape[2:])
+        shape = (*x.shape[:2], height, width)
+        y = self._scratch.array(f"pooled {len(x)}", shape, x.dtype)
+        y[:] = x[:, :, ::2, ::2][:, :, :height, :width]
+        for dy in range(k):
+            for dx in range(k):
+                if dy or dx:
+                    part = x[:, :, dy::2, dx::2][:, :, :height, :width]
+                    view = y[:, :, : part.shape[2], : part.shape[3]]
+                    np.maximum(view, part, out=view)
+        return y
+
 
 def _pnet_size(length: int) -> int:
     return (length - 1) // 2 - 4
-
-
-def _conv(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> NDArray[Any]:
-    """Convolution without padding, stride 1: (C, N, h, w) to (O, N, h-k+1, w-k+1)."""
-    channels, count, height, width = x.shape
-    out, _, k, _ = weight.shape
-    h, w = height - k + 1, width - k + 1
-    columns = np.empty((channels, k, k, count, h, w), x.dtype)
-    for dy in range(k):
-        for dx in range(k):
-            columns[:, dy, dx] = x[:, :, dy : dy + h, dx : dx + w]
-    y: NDArray[Any] = weight.reshape(out, -1) @ columns.reshape(channels * k * k, -1)
-    y += bias[:, None]
-    return np.reshape(y, (out, count, h, w))
 
 
 def _pointwise(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> NDArray[Any]:
@@ -140,26 +182,4 @@ def _dense(x: NDArray[Any], weight: NDArray[Any], bias: NDArray[Any]) -> NDArray
         x = x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
     y: NDArray[Any] = weight.reshape(weight.shape[0], -1) @ x
     y += bias[:, None]
-    return y
-
-
-def _prelu(x: NDArray[Any], slope: NDArray[Any]) -> NDArray[Any]:
-    """In place: x where x >= 0, otherwise slope * x (slopes may exceed 1 or be negative)."""
-    negative = np.minimum(x, 0)
-    negative *= slope.reshape((-1,) + (1,) * (x.ndim - 1))
-    np.maximum(x, 0, out=x)
-    x += negative
-    return x
-
-
-def _pool(x: NDArray[Any], k: int) -> NDArray[Any]:
-    """Max pooling k x k, stride 2, without padding; a last window may be partial (as in Caffe)."""
-    height, width = (-(-(n - k) // 2) + 1 for n in x.shape[2:])
-    y: NDArray[Any] = x[:, :, ::2, ::2][:, :, :height, :width].copy()
-    for dy in range(k):
-        for dx in range(k):
-            if dy or dx:
-                part = x[:, :, dy::2, dx::2][:, :, :height, :width]
-                view = y[:, :, : part.shape[2], : part.shape[3]]
-                np.maximum(view, part, out=view)
     return y

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime  # noqa: TID253 - this module is imported only when it is asked for
 
-from .base import BuiltNetworks
+from .base import BuiltNetworks, share_of_threads
 from .onnx_model import build_models
 
 if TYPE_CHECKING:
@@ -19,14 +19,18 @@ __all__ = ["OnnxRuntimeNetworks", "create"]
 
 
 def create(
-    weights: Weights, device: str = "cpu", threads: int | None = None
+    weights: Weights, device: str = "cpu", threads: int | None = None, lanes: int = 1
 ) -> OnnxRuntimeNetworks:
     """See :func:`..create`. ``device``: "cpu" or the name of an execution provider."""
     provider = "CPUExecutionProvider" if device == "cpu" else device
     available = onnxruntime.get_available_providers()
     if provider not in available:
         raise ValueError(f"onnxruntime has no provider {provider!r}, only {', '.join(available)}")
-    return OnnxRuntimeNetworks(weights, provider, threads)
+    if lanes > 1:
+        threads = share_of_threads(threads, lanes)
+    networks = OnnxRuntimeNetworks(weights, provider, threads)
+    networks.lanes = lanes
+    return networks
 
 
 class OnnxRuntimeNetworks(BuiltNetworks):

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
     from ..weights import Weights
 
-__all__ = ["TensorFlowNetworks", "create"]
+__all__ = ["BODIES", "TensorFlowNetworks", "arrange", "create"]
 
 
-def create(weights: Weights, device: str = "cpu", threads: int | None = None) -> TensorFlowNetworks:
+def create(
+    weights: Weights, device: str = "cpu", threads: int | None = None, lanes: int = 1
+) -> TensorFlowNetworks:
     """See :func:`..create`. ``device``: "cpu", "gpu:0" ("cuda:0" means the same) or "/GPU:0".
 
     ``threads`` can be set only before TensorFlow has run anything in this process; RuntimeError
-    otherwise.
+    otherwise. Simultaneous callers share TensorFlow's threads, which are one pool for all.
     """
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
-    return TensorFlowNetworks(weights, _device(device))
+    networks = TensorFlowNetworks(weights, _device(device))
+    networks.lanes = lanes
+    return networks
 
 
 def _device(name: str) -> str:
@@ -54,18 +58,19 @@ class TensorFlowNetworks(BuiltNetworks):
         self.device = device
         self.traces: dict[str, int] = {"pnet": 0, "rnet": 0, "onet": 0}
         with tf.device(device):
-            self._pnet = self._traced("pnet", _pnet, weights["pnet"], (None, None))
-            self._rnet = self._traced("rnet", _rnet, weights["rnet"], (24, 24))
-            self._onet = self._traced("onet", _onet, weights["onet"], (48, 48))
+            self._pnet, self._rnet, self._onet = (
+                self._traced(name, BODIES[name], weights[name], size)
+                for name, size in (("pnet", None), ("rnet", 24), ("onet", 48))
+            )
 
     def _traced(
         self,
         name: str,
         body: Callable[[Any, list[Any]], Sequence[Any]],
         arrays: list[NDArray[np.float32]],
-        size: tuple[int | None, int | None],
+        size: int | None,
     ) -> Any:
-        constants = [tf.constant(_arrange(array), tf.float32) for array in arrays]
+        constants = [tf.constant(arrange(array), tf.float32) for array in arrays]
 
         def traced(x: Any) -> Sequence[Any]:
             self.traces[name] += 1  # runs while tracing only
@@ -74,7 +79,7 @@ class TensorFlowNetworks(BuiltNetworks):
                 outputs = body(tf.transpose(x, [0, 2, 3, 1]), constants)
                 return [tf.transpose(y, [0, 3, 1, 2]) if name == "pnet" else y for y in outputs]
 
-        signature = [tf.TensorSpec([None, 3, *size], tf.float32)]
+        signature = [tf.TensorSpec([None, 3, size, size], tf.float32)]
         return tf.function(traced, input_signature=signature, autograph=False)
 
     def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
@@ -82,7 +87,7 @@ class TensorFlowNetworks(BuiltNetworks):
             return [output.numpy() for output in network(tf.constant(x, tf.float32))]
 
 
-def _arrange(array: NDArray[np.float32]) -> NDArray[np.float32]:
+def arrange(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """Canonical to TensorFlow's order: kernels (y, x, in, out), dense (in, out).
 
     A fully connected weight becomes (y, x, channel, out): the order in which a channels-last map
@@ -140,3 +145,7 @@ def _onet(x: Any, w: list[Any]) -> Sequence[Any]:
     y = _prelu(_conv(y, w[9], w[10]), w[11])
     y = _prelu(_flat_dense(y, w[12], w[13]), w[14])
     return _dense(y, w[15], w[16]), _dense(y, w[17], w[18]), _dense(y, w[19], w[20])
+
+
+#: The operations of each network: channels-last images and arranged arrays to its outputs.
+BODIES = {"pnet": _pnet, "rnet": _rnet, "onet": _onet}

@@ -6,12 +6,13 @@ so a broken kernel in torch is met here as it would be there. torchvision is not
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: TID253 - this module is imported only when torch is asked for
 from torch import nn  # noqa: TID253
 
-from .base import BuiltNetworks
+from .base import BuiltNetworks, share_of_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
     from ..weights import Weights
 
-__all__ = ["TorchNetworks", "create"]
+__all__ = ["BUILDERS", "TorchNetworks", "create"]
 
 
-def create(weights: Weights, device: str = "cpu", threads: int | None = None) -> TorchNetworks:
+def create(
+    weights: Weights, device: str = "cpu", threads: int | None = None, lanes: int = 1
+) -> TorchNetworks:
     """See :func:`..create`. ``device``: any torch device, "cpu", "cuda:0", "mps"."""
     if threads is not None:
         torch.set_num_threads(threads)
@@ -30,7 +33,14 @@ def create(weights: Weights, device: str = "cpu", threads: int | None = None) ->
         place = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"torch does not know the device {device!r}: {error}") from error
-    return TorchNetworks(weights, place)
+    networks = TorchNetworks(weights, place)
+    if place.type == "cpu":
+        networks.lanes = lanes
+        networks.lane_threads = share_of_threads(threads, lanes)
+    else:
+        # One stream of work for the device; large calls keep it busy, small ones wait for it.
+        networks.max_pixels, networks.max_crops = 1 << 23, 1024
+    return networks
 
 
 class _Features(nn.Module):  # type: ignore[misc]
@@ -84,15 +94,38 @@ def _onet(arrays: list[NDArray[np.float32]]) -> _Features:
     return _Features(trunk, [nn.Linear(256, outputs) for outputs in (2, 4, 10)], arrays)
 
 
+#: How the module of each network is built from its arrays.
+BUILDERS = {"pnet": _pnet, "rnet": _rnet, "onet": _onet}
+
+
 class TorchNetworks(BuiltNetworks):
-    """P-Net, R-Net and O-Net on one torch device, in float32 and channels-last memory order."""
+    """P-Net, R-Net and O-Net on one torch device, in float32 and channels-last memory order.
+
+    ``max_pixels``, ``max_crops``: see :class:`..Networks`; ``lane_threads``: of each lane.
+    """
+
+    max_pixels: int
+    max_crops: int
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         self.device = device
+        self.all_threads = self.lane_threads = torch.get_num_threads()
         self._pnet, self._rnet, self._onet = (
             build(weights[name]).eval().to(device, memory_format=torch.channels_last)
-            for name, build in (("pnet", _pnet), ("rnet", _rnet), ("onet", _onet))
+            for name, build in BUILDERS.items()
         )
+
+    def enter_lane(self) -> None:
+        """Limit the calling thread, and no other, to its share of torch's threads.
+
+        torch keeps the number a thread at a time, and beside it one that threads to come begin
+        with; a thread of its own puts the latter back.
+        """
+        torch.get_num_threads()  # the first question of a thread sets its number to the default
+        torch.set_num_threads(self.lane_threads)
+        restore = threading.Thread(target=torch.set_num_threads, args=(self.all_threads,))
+        restore.start()
+        restore.join()
 
     def _run(self, network: _Features, x: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():
