@@ -47,7 +47,7 @@ _PROPOSAL_OVERLAP, _OVERLAP = 0.5, 0.7
 _CROPS = 64
 # Pixels of a level in one call of P-Net. Whole levels where one call follows the other, unless
 # memory forbids (about 100 bytes a pixel are needed); with lanes there must be enough to share.
-_PIXELS, _SHARED_PIXELS = 1 << 20, 1 << 17
+_PIXELS, _SHARED_PIXELS = 1 << 19, 1 << 17
 _FEWEST_ROWS = 48  # bands overlap by ten rows: shorter ones would do too much twice
 
 _PUBLISHED = Settings()

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["nms", "nms_grid"]
 
-# Candidates for a pair looked at in one go: bounds memory to about 100 MiB.
-_PAIRS = 1 << 20
+# Candidates for a pair looked at in one go: bounds memory to about 25 MiB.
+_PAIRS = 1 << 18
 
 _Pairs = Iterator["tuple[NDArray[np.intp], NDArray[np.intp]]"]
 

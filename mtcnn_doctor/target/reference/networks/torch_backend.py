@@ -6,6 +6,7 @@ so a broken kernel in torch is met here as it would be there. torchvision is not
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["BUILDERS", "TorchNetworks", "create"]
 
 
+# oneDNN prepares a convolution for every size it meets, and keeps 1024 of them in each of two
+# places: memory grows by 250 MB over a thousand images of different sizes. Preparing costs little.
+# The variables are read when a thread first needs them, so they have to stay.
+_CAPACITIES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+
+
 def create(
     weights: Weights, device: str = "cpu", threads: int | None = None, lanes: int = 1
 ) -> TorchNetworks:
@@ -33,6 +40,8 @@ def create(
         place = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"torch does not know the device {device!r}: {error}") from error
+    for name, value in _CAPACITIES.items():
+        os.environ.setdefault(name, value)
     networks = TorchNetworks(weights, place)
     if place.type == "cpu":
         networks.lanes = lanes
@@ -110,10 +119,17 @@ class TorchNetworks(BuiltNetworks):
     def __init__(self, weights: Weights, device: torch.device) -> None:
         self.device = device
         self.all_threads = self.lane_threads = torch.get_num_threads()
+        self._memory_format = torch.channels_last
         self._pnet, self._rnet, self._onet = (
-            build(weights[name]).eval().to(device, memory_format=torch.channels_last)
+            build(weights[name]).eval().to(device, memory_format=self._memory_format)
             for name, build in BUILDERS.items()
         )
+
+    def use_memory_format(self, name: str) -> None:
+        """Go over to another memory order, by torch's name of it ("contiguous_format")."""
+        self._memory_format = getattr(torch, name)
+        for network in (self._pnet, self._rnet, self._onet):
+            network.to(memory_format=self._memory_format)
 
     def enter_lane(self) -> None:
         """Limit the calling thread, and no other, to its share of torch's threads.
@@ -130,6 +146,6 @@ class TorchNetworks(BuiltNetworks):
     def _run(self, network: _Features, x: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():
             batch = torch.from_numpy(x).to(
-                self.device, torch.float32, memory_format=torch.channels_last
+                self.device, torch.float32, memory_format=self._memory_format
             )
             return [output.cpu().numpy() for output in network(batch)]
