@@ -13,6 +13,7 @@ _STAGES = {
     "start": "while the interpreter started",
     "import": "while it was imported",
     "build": "while the networks were built",
+    "detect": "while it looked for faces",
     "pyramid": "while the image pyramid was built",
     "pnet": "in P-Net",
     "rnet": "in R-Net",
@@ -36,9 +37,9 @@ def named(run: Mapping[str, Any]) -> str:
     return f"{run['name']} {version}" if version else str(run["name"])
 
 
-def runs_with(runs: Runs, outcome: str) -> Iterator[Mapping[str, Any]]:
-    """Return the runs of backends that ended in one outcome."""
-    return (run for run in runs if run["kind"] == "backend" and run["outcome"] == outcome)
+def runs_with(runs: Runs, outcome: str, kind: str = "backend") -> Iterator[Mapping[str, Any]]:
+    """Return the runs of backends, or of subjects, that ended in one outcome."""
+    return (run for run in runs if run["kind"] == kind and run["outcome"] == outcome)
 
 
 def openmp_libraries(run: Mapping[str, Any]) -> list[str]:
@@ -147,6 +148,6 @@ def crash_advice(run: Mapping[str, Any]) -> str:
             "of this name, and for what it prints before it ends"
         )
     return (
-        f"repeat it with: mtcnn-doctor bench --backend {run['name']}; if it repeats, set "
+        f"repeat it with: mtcnn-doctor bench --{run['kind']} {run['name']}; if it repeats, set "
         f"OMP_NUM_THREADS=1, then reinstall {run['name']} in a fresh environment"
     )

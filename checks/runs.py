@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtcnn_doctor.facts import Packages
+from mtcnn_doctor.facts import Packages, Search
 from mtcnn_doctor.knowledge import match_error
 from mtcnn_doctor.model import Findings, check, error, warning
 
@@ -16,8 +16,15 @@ from ._deaths import Runs, certificate, crash_advice, crash_cause, named, roots,
 from ._installed import FRAMEWORKS
 
 
+def _offer(run: Mapping[str, Any], search: Search | None) -> str:
+    """Return the offer to search for a change that helps, unless that was done."""
+    if search and any(entry["backend"] == run["name"] for entry in search.get("backends") or ()):
+        return "; see the search below"
+    return f"; next: mtcnn-doctor bench --backend {run['name']} --bisect"
+
+
 @check("backend-crash", family="runs", title="no backend crashed", level=2)
-def backend_crash(runs: Runs) -> Findings:
+def backend_crash(runs: Runs, search: Search | None = None) -> Findings:
     """Whether a backend's process died while it ran the reference MTCNN.
 
     ## What it checks
@@ -48,13 +55,13 @@ def backend_crash(runs: Runs) -> Findings:
             evidence=certificate(run),
             effect="your program or notebook kernel dies here too, and no except clause sees it",
             cause=crash_cause(run),
-            fix=crash_advice(run),
+            fix=crash_advice(run) + _offer(run, search),
             requires=roots(run),
         )
 
 
 @check("backend-timeout", family="runs", title="no backend hung", level=2)
-def backend_timeout(runs: Runs) -> Findings:
+def backend_timeout(runs: Runs, search: Search | None = None) -> Findings:
     """Whether a backend stopped making progress.
 
     ## What it checks
@@ -79,7 +86,8 @@ def backend_timeout(runs: Runs) -> Findings:
             evidence=certificate(run),
             effect="your program waits at this place as long, or forever",
             cause=run.get("reason") or "",
-            fix="see what the innermost frame waits for; on a slow machine raise --timeout",
+            fix="see what the innermost frame waits for; on a slow machine raise --timeout"
+            + _offer(run, search),
             requires=roots(run),
         )
 
@@ -116,7 +124,7 @@ def backend_out_of_memory(runs: Runs) -> Findings:
 
 
 @check("backend-error", family="runs", title="no backend raised", level=2)
-def backend_error(runs: Runs) -> Findings:
+def backend_error(runs: Runs, search: Search | None = None) -> Findings:
     """Whether a backend raised a Python exception after it had been imported.
 
     ## What it checks
@@ -155,14 +163,15 @@ def backend_error(runs: Runs) -> Findings:
             cause=known[0].cause if known else (run.get("reason") or ""),
             fix=known[0].remedy
             if known
-            else f"read the frames; if they lie inside {run['name']}, reinstall it",
+            else f"read the frames; if they lie inside {run['name']}, reinstall it"
+            + _offer(run, search),
             commands=known[0].commands if known else (),
             requires=roots(run),
         )
 
 
 @check("backend-wrong-result", family="runs", title="all backends found the right faces", level=2)
-def backend_wrong_result(runs: Runs) -> Findings:
+def backend_wrong_result(runs: Runs, search: Search | None = None) -> Findings:
     """Whether a backend finds the faces that are known to be on the bundled images.
 
     ## What it checks
@@ -192,6 +201,9 @@ def backend_wrong_result(runs: Runs) -> Findings:
                 f"{divergence['stage']} ({divergence.get('step')}), {divergence['output']} off "
                 f"{off}"
             )
+            layer = divergence.get("layer_text") or divergence.get("layer")
+            if layer:
+                evidence["first difference"] += f"; {layer}"
         elif divergence:
             evidence["networks"] = "agree with NumPy's; the fault lies around them"
         agreed = run.get("agreement")
@@ -210,7 +222,8 @@ def backend_wrong_result(runs: Runs) -> Findings:
             effect="faces are missed, invented or misplaced without any error",
             cause=run.get("reason") or "",
             fix=f"do not trust {run['name']} on this machine; remove what patches it "
-            "(sitecustomize, plug-ins), then reinstall it in a fresh environment",
+            "(sitecustomize, plug-ins), then reinstall it in a fresh environment"
+            + _offer(run, search),
             requires=roots(run),
         )
 

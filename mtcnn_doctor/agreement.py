@@ -38,7 +38,7 @@ def keypoint_error(a: Mapping[str, Sequence[float]], b: Mapping[str, Sequence[fl
     return max(errors, default=0.0)
 
 
-def _pairs(
+def pair(
     expected: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
 ) -> list[tuple[int, int]]:
     """Pair faces one to one, the best overlap first."""
@@ -77,7 +77,7 @@ def compare(
         Counts ``expected``, ``matched``, ``missing``, ``extra`` (of sure faces only, except
         ``matched``), the largest errors over matched faces, and ``agrees``.
     """
-    pairs = _pairs(expected, found)
+    pairs = pair(expected, found)
     matched_expected = {i for i, _ in pairs}
     matched_found = {j for _, j in pairs}
     required = {i for i, e in enumerate(expected) if e.get("required", e["confidence"] >= SURE)}

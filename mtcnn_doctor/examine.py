@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -43,6 +44,7 @@ def examine(request: Request) -> Report:
     with ThreadPoolExecutor(max_workers=16) as pool, KillingChildren():
         host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
         ask_metadata(request, collected)
+        request = _with_subjects(request, wanted, collected.facts.get("packages") or {})
         chosen = choose(request.backends, collected.facts.get("packages") or {})
         collected.facts["settings"]["backends"] = [backend.name for backend in chosen]
         if request.level >= 2 and "startup" not in collected.facts:
@@ -68,7 +70,8 @@ def judge_facts(
     settings = dict(facts.get("settings") or {})
     settings["expect_gpu"] = expect_gpu or bool(settings.get("expect_gpu"))
     facts["settings"] = settings
-    facts.setdefault("runs", document.get("runs") or None)
+    for name in ("runs", "search"):
+        facts.setdefault(name, document.get(name) or None)
     python = facts.get("python") or {}
     executable = str(python.get("executable", "python"))
     findings = aimed(
@@ -80,8 +83,9 @@ def judge_facts(
         target=_target_of(python, python.get("executable", "unknown")),
         findings=tuple(findings),
         runs=tuple(_run_from_dict(run) for run in facts.get("runs") or ()),
-        facts={name: value for name, value in facts.items() if name != "runs"},
+        facts={name: value for name, value in facts.items() if name not in ("runs", "search")},
         incomplete=tuple(document.get("incomplete", ())),
+        search=facts.get("search"),
     )
 
 
@@ -99,10 +103,22 @@ def _wanted_facts(checks: Sequence[Check]) -> set[str]:
     return wanted
 
 
+def _with_subjects(request: Request, wanted: set[str], packages: Mapping[str, Any]) -> Request:
+    """Leave the subjects out if no check asks for them; choose the backends they stand beside."""
+    if not request.subjects or "subjects" not in wanted:
+        return replace(request, subjects=())
+    if not request.only_subjects or request.backends:
+        return request
+    from mtcnn_doctor.collect.subjects import backends_beside
+
+    return replace(request, backends=backends_beside(request.subjects, packages))
+
+
 def _report(request: Request, collected: Collected, duration_s: float) -> Report:
     facts = collected.facts
-    if collected.runs:
-        facts["runs"] = [run_to_dict(run) for run in collected.runs.values()]
+    runs = (*collected.runs.values(), *collected.subjects.values())
+    if runs:
+        facts["runs"] = [run_to_dict(run) for run in runs]
     facts["probes"] = {"failed": collected.probes_failed}
     findings = aimed(
         [*registry.judge(request.checks, facts), *request.plugin_failures],
@@ -114,7 +130,7 @@ def _report(request: Request, collected: Collected, duration_s: float) -> Report
         command=tuple(request.command),
         target=_target_of(facts.get("python") or {}, request.target.python),
         findings=tuple(findings),
-        runs=tuple(collected.runs.values()),
+        runs=runs,
         facts={name: value for name, value in facts.items() if name != "runs"},
         incomplete=(
             *collected.incomplete,

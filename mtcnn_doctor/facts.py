@@ -205,3 +205,13 @@ class Settings(TypedDict, total=False):
     size: list[int] | None  # width, height
     exact_size: bool
     weights: str | None
+
+
+class Search(TypedDict, total=False):
+    """What ``bench --repeat`` and ``--bisect`` found; its keys are in ``report/schema.json``."""
+
+    budget_s: float
+    spent_s: float
+    interrupted: bool
+    repeats: list[dict[str, Any]]
+    backends: list[dict[str, Any]]

@@ -242,6 +242,7 @@ class Report:
     facts: Mapping[str, Any]
     incomplete: tuple[str, ...] = ()
     duration_s: float = 0.0
+    search: Mapping[str, Any] | None = None
 
     @property
     def verdict(self) -> Verdict:

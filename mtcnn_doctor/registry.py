@@ -28,7 +28,17 @@ ENTRY_POINT_GROUP = "mtcnn_doctor.checks"
 DOCS_URL = "mtcnn-doctor explain {id}"
 
 #: Families in the order in which their faults are best mended.
-FAMILIES = ("interpreter", "packages", "frameworks", "gpu", "machine", "input", "runs", "doctor")
+FAMILIES = (
+    "interpreter",
+    "packages",
+    "frameworks",
+    "gpu",
+    "machine",
+    "input",
+    "runs",
+    "subjects",
+    "doctor",
+)
 
 
 @dataclass(frozen=True)

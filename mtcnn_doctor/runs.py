@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,15 +22,21 @@ _SEVERAL = "several:"
 _NETWORKS = ("pnet", "rnet", "onet")
 
 
+#: Holds the result of an image to the faces expected on it (see ``agreement.compare``).
+Compare = Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], dict[str, Any]]
+
+
 def run_of(
     ending: Ending,
     backend: Backend,
     pictures: Sequence[Picture],
-    tolerance: Mapping[str, float],
+    tolerance: Mapping[str, float] | None = None,
     given: Sequence[str] = (),
     installed: str | None = None,
     device: str = "cpu",
     load: Mapping[str, Any] | None = None,
+    kind: str = "backend",
+    compare: Compare | None = None,
 ) -> Run:
     """Return the run that an ending amounts to.
 
@@ -43,10 +49,14 @@ def run_of(
         installed: Its version by its metadata, for the case that it never said its own.
         device: Device that was ordered.
         load: What the machine did besides, if it was watched.
+        kind: "backend" or "subject".
+        compare: Holds an image's result to its expected faces, where ``tolerance`` does not.
     """
     outcome, reason, place, error = _judge_ending(ending)
     results = ending.of("result")
-    agreed = _agreement(results, pictures, tolerance)
+    limits = tolerance or {}
+    held = compare or (lambda result, faces: _held(faces, result, limits))
+    agreed = _agreement(results, pictures, held)
     unseen = set(given) - {result["image"] for result in results}
     if outcome is Outcome.OK and (unseen or not results):
         # It did all it was told to, and that was not all: no evidence, so no green.
@@ -61,6 +71,7 @@ def run_of(
     frames = (error or {}).get("traceback") or ending.python_frames
     return Run(
         name=backend.name,
+        kind=kind,
         outcome=outcome,
         version=(told[-1].get("version") if told else None) or installed,
         device=device,
@@ -199,22 +210,23 @@ def _judge_death(ending: Ending) -> tuple[Outcome, str]:
     return Outcome.CRASH, MEANINGS.get(ending.signal, f"died of {ending.signal}")
 
 
+def _held(
+    faces: Sequence[Mapping[str, Any]], result: Mapping[str, Any], tolerance: Mapping[str, float]
+) -> dict[str, Any]:
+    return agreement.compare(faces, result["detections"], tolerance)
+
+
 def _agreement(
     results: Sequence[Mapping[str, Any]],
     pictures: Sequence[Picture],
-    tolerance: Mapping[str, float],
+    compare: Compare,
 ) -> dict[str, Any] | None:
     expected = {picture.name: picture.faces for picture in pictures}
     parts = []
     for result in results:
         faces = expected.get(result["image"])
         if faces is not None:
-            parts.append(
-                {
-                    "image": result["image"],
-                    **agreement.compare(faces, result["detections"], tolerance),
-                }
-            )
+            parts.append({"image": result["image"], **compare(result, faces)})
     if not parts:
         return None
     wrong = [part for part in parts if not part["agrees"]]

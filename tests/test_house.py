@@ -39,18 +39,21 @@ MAY_IMPORT = {
     "registry": {"model", "errors", "checks"},
     "config": {"errors", "toml"},
     "targets": {"errors"},
+    "subjects": {"agreement", "knowledge"},
     "sandbox": {"sandbox"},
     "runs": {"agreement", "backends", "gallery", "model", "sandbox"},
     "report": {"errors", "model", "registry", "report", "runs"},
     "collect": {
         "agreement", "backends", "collect", "errors", "gallery", "model", "runs", "sandbox",
-        "targets",
+        "subjects", "targets",
     },
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
-    "investigate": {"collect", "errors", "examine", "model", "targets"},
+    "investigate": {
+        "backends", "collect", "errors", "examine", "knowledge", "model", "runs", "targets",
+    },
     "cli": {
         "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",
-        "report", "targets", "collect",
+        "report", "targets", "collect", "subjects",
     },
     # The door for other people's programs: it lives in their process, and no room opens it.
     DOOR: {"backends", "target"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -15,10 +16,11 @@ from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
 from mtcnn_doctor.cli.check import exit_code
 from mtcnn_doctor.collect.request import Tuning, automatic_lanes
-from mtcnn_doctor.errors import UsageError
+from mtcnn_doctor.errors import EXIT_INTERRUPTED, UsageError
 from mtcnn_doctor.investigate.bench import BenchRequest
 from mtcnn_doctor.investigate.bench import bench as measure
 from mtcnn_doctor.investigate.bench_source import source_of
+from mtcnn_doctor.investigate.search_bench import DEFAULT_BUDGET_S, SearchRequest
 from mtcnn_doctor.targets import resolve
 
 
@@ -27,6 +29,7 @@ def bench(
         list[str] | None,
         typer.Option("--backend", metavar="NAME", help="Backend to measure; repeatable, or 'all'."),
     ] = None,
+    subject: options.SubjectOption = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +89,28 @@ def bench(
         Path | None,
         typer.Option("--weights", metavar="FILE", help="Other weights, as safetensors."),
     ] = None,
+    bisect: Annotated[
+        bool,
+        typer.Option("--bisect", help="Where a backend fails, search for a change that helps."),
+    ] = False,
+    repeat: Annotated[
+        int | None,
+        typer.Option(
+            "--repeat", min=1, max=1000, metavar="N", help="Run each backend in N fresh processes."
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option("--budget", metavar="SECONDS", help="Time for --bisect (default 300)."),
+    ] = None,
+    import_first: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import-first",
+            metavar="MODULE",
+            help="Import this before the framework, as your program does; repeatable.",
+        ),
+    ] = None,
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
@@ -109,13 +134,16 @@ def bench(
         lanes=lanes or automatic_lanes(place, threads),
         settings=settings(min_face_size, scale_factor, thresholds),
         weights=None if weights is None else _weights(weights),
+        before=tuple(_modules(import_first or ())),
     )
+    search = SearchRequest(bisect=bisect, repeat=repeat, budget_s=_budget(budget, bisect))
     with Progress(sys.stderr, limit, enabled=not quiet) as progress:
         report = measure(
             BenchRequest(
                 target=resolve(python, kernel),
                 checks=registry.load(config.plugins).checks,
                 backends=options.backends(backend or config.backends),
+                subjects=options.subjects(subject or ()),
                 source=request_source,
                 tuning=tuning,
                 runs=runs,
@@ -123,9 +151,12 @@ def bench(
                 timeout_s=limit,
                 command=["mtcnn-doctor", *sys.argv[1:]],
                 listener=progress.hear,
+                search=search,
             )
         )
     code = exit_code(report, "error")
+    if report.search is not None and report.search["interrupted"]:
+        code = EXIT_INTERRUPTED
     if format is options.Format.JSON:
         from mtcnn_doctor.report import json_report
 
@@ -183,6 +214,24 @@ def _device(name: str) -> str:
     if not name.strip():
         raise UsageError("--device is empty; give cpu, cuda:0, mps or what the backend calls it")
     return name.strip()
+
+
+def _budget(given: float | None, bisect: bool) -> float:
+    if given is None:
+        return DEFAULT_BUDGET_S
+    if not bisect:
+        raise UsageError("--budget is the time for --bisect; add that, or leave it out")
+    if not (math.isfinite(given) and given > 0):
+        raise UsageError(f"--budget {given:g}: give a positive number of seconds")
+    return given
+
+
+def _modules(given: Sequence[str]) -> list[str]:
+    names = options.split(given)
+    for name in names:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise UsageError(f"--import-first {name} is no module's name; give one such as cv2")
+    return list(dict.fromkeys(names))
 
 
 def _weights(path: Path) -> Path:

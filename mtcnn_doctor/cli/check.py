@@ -26,6 +26,7 @@ def check(
         list[str] | None,
         typer.Option("--backend", metavar="NAME", help="Backend to run; repeatable, or 'all'."),
     ] = None,
+    subject: options.SubjectOption = None,
     image: Annotated[
         list[Path] | None,
         typer.Option("--image", metavar="FILE", help="An image of yours, too; repeatable."),
@@ -93,6 +94,8 @@ def check(
                     checks=chosen,
                     level=run_level,
                     backends=options.backends(backend or config.backends),
+                    # Who names backends wants to know about those.
+                    subjects=options.subjects(subject or (), () if backend else ("all",)),
                     images=options.images(image or config.images),
                     timeout_s=limit,
                     expect_gpu=expect_gpu,

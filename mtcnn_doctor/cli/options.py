@@ -18,6 +18,7 @@ import typer
 from mtcnn_doctor.cli import abandon_stdout
 from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S
 from mtcnn_doctor.errors import UsageError
+from mtcnn_doctor.subjects import SUBJECTS
 
 
 class Format(str, Enum):
@@ -40,6 +41,14 @@ PythonOption = Annotated[
 ]
 KernelOption = Annotated[
     str | None, typer.Option("--kernel", metavar="NAME", help="Jupyter kernel to examine.")
+]
+SubjectOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--subject",
+        metavar="NAME",
+        help="Your MTCNN package to run: mtcnn, facenet-pytorch, 'all' installed, 'none'.",
+    ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="Format of the report.")]
 OutputOption = Annotated[
@@ -75,6 +84,24 @@ def backends(given: Iterable[str]) -> list[str]:
     Which there are is known when the target was asked for its plug-ins.
     """
     return list(dict.fromkeys(split(given)))
+
+
+def subjects(given: Iterable[str], default: Sequence[str] = ()) -> list[str]:
+    """Return the user's packages to run: those named, or "all" that are installed.
+
+    Raises:
+        UsageError: a name that is no subject, or "none" beside others.
+    """
+    names = list(dict.fromkeys(split(given)))
+    for name in names:
+        if name not in (*SUBJECTS, "all", "none"):
+            raise UsageError(
+                f"no subject '{name}'; there are {', '.join(SUBJECTS)}, 'all' that are installed, "
+                "and 'none'"
+            )
+    if "none" in names and len(names) > 1:
+        raise UsageError("--subject none goes with no other --subject; leave one of them out")
+    return [] if names == ["none"] else names or list(default)
 
 
 def split(values: Iterable[str]) -> list[str]:

@@ -42,7 +42,7 @@ class Tuning:
 
     ``lanes``: parts of an image worked on side by side. ``settings`` holds only what differs from
     the usual: ``min_face_size``, ``scale_factor``, ``thresholds``. ``weights`` replaces the
-    bundled ones.
+    bundled ones. ``before`` are modules that are imported before a backend's own.
     """
 
     device: str = "cpu"
@@ -50,6 +50,7 @@ class Tuning:
     lanes: int = 1
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,13 +88,17 @@ class Request:
     ``bundled`` includes the reference images beside those given. ``runs`` counts per image after
     the ``warmup`` runs (default: one, at level 3 three). ``alone`` starts no child before the one
     before it has ended, so that even import times are undisturbed. ``size`` (width, height)
-    resizes every image, to exactly that if ``exact``. ``rate`` measures the machine's own speed.
+    resizes every image, to exactly that if ``exact``. ``subjects`` are the user's own packages to
+    run, or "all" that are installed; with ``only_subjects`` they choose the backends beside them.
+    ``rate`` measures the machine's own speed.
     """
 
     target: Target
     checks: Sequence[Check]
     level: int = 2
     backends: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    only_subjects: bool = False
     images: Sequence[Path] = ()
     bundled: bool = True
     footage: Footage | None = None
@@ -119,6 +124,7 @@ class Collected:
 
     facts: dict[str, Any] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
+    subjects: dict[str, Run] = field(default_factory=dict)
     incomplete: list[str] = field(default_factory=list)
     probes_failed: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)

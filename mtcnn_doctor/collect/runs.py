@@ -13,6 +13,7 @@ from typing import Any
 
 from mtcnn_doctor import agreement, gallery
 from mtcnn_doctor.backends import Backend
+from mtcnn_doctor.collect import subjects
 from mtcnn_doctor.collect.choice import choose, installed_version, is_present, ready
 from mtcnn_doctor.collect.images import Album, album_of, decode
 from mtcnn_doctor.collect.load import LoadWatch
@@ -26,6 +27,7 @@ from mtcnn_doctor.sandbox import Ending
 #: Facts that only a child which imports frameworks can give.
 RUN_FACTS = {
     "runs",
+    "subjects",
     "numpy",
     "opencv",
     "torch",
@@ -68,11 +70,13 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
             pool.submit(_run_backend, request, collected, backend, album, decoding, turn)
             for backend in present
         ]
-        wait_for([gathering, *futures])
+        work = subjects.Work(request, collected, album, decoding, turn)
+        wait_for([gathering, *futures, *subjects.start(work, pool)])
         decoding.result()
-        _compare_with_numpy(collected, album.of_unknown_faces())
+        compare_with_numpy(collected, album.of_unknown_faces())
         for backend in present:
             _trace_wrong_result(request, collected, album, backend)
+        subjects.finish(work)
     # In the order asked for, whatever order they finished in.
     collected.runs = {b.name: collected.runs[b.name] for b in chosen if b.name in collected.runs}
 
@@ -126,6 +130,7 @@ def _run_backend(
         "warmup": request.warmup,
         "threads": request.tuning.threads,
         "lanes": request.tuning.lanes,
+        "mitigations": {"import_first": list(request.tuning.before)},
         **_manner(request, backend),
     }
     watch = LoadWatch()
@@ -215,7 +220,7 @@ def _trace_wrong_result(
         collected.runs[name] = replace(run, divergence=found, stage=stage, step=step)
 
 
-def _compare_with_numpy(collected: Collected, pictures: Sequence[Picture]) -> None:
+def compare_with_numpy(collected: Collected, pictures: Sequence[Picture]) -> None:
     """Hold each backend's faces on images of unknown faces to those of the NumPy backend.
 
     Nobody knows what is on them; that the same networks find the same faces is known.

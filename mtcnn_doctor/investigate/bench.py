@@ -12,11 +12,12 @@ from mtcnn_doctor.examine import Listener, Request, examine
 from mtcnn_doctor.investigate.bench_floor import floor_ms, image_flops
 from mtcnn_doctor.investigate.bench_source import Source
 from mtcnn_doctor.investigate.bench_trust import trust
+from mtcnn_doctor.investigate.search_bench import SearchRequest, searched
 from mtcnn_doctor.model import Check, Outcome, Report, Run
 from mtcnn_doctor.targets import Target
 
 #: Checks that explain why a backend could not be measured. The rest is the business of `check`.
-_FAMILIES = ("interpreter", "packages", "runs", "doctor")
+_FAMILIES = ("interpreter", "packages", "runs", "subjects", "doctor")
 _IDS = ("import-failure", "image-unreadable")
 
 
@@ -27,6 +28,7 @@ class BenchRequest:
     target: Target
     checks: Sequence[Check]
     backends: Sequence[str]
+    subjects: Sequence[str] = ()
     source: Source = field(default_factory=Source)
     tuning: Tuning = field(default_factory=Tuning)
     runs: int = 10
@@ -34,6 +36,7 @@ class BenchRequest:
     timeout_s: float = 120.0
     command: Sequence[str] = ()
     listener: Listener | None = None
+    search: SearchRequest = field(default_factory=SearchRequest)
 
 
 def bench(request: BenchRequest) -> Report:
@@ -44,29 +47,28 @@ def bench(request: BenchRequest) -> Report:
             could be decoded.
     """
     source = request.source
-    report = examine(
-        Request(
-            target=request.target,
-            checks=[
-                check for check in request.checks if check.family in _FAMILIES or check.id in _IDS
-            ],
-            level=2,
-            backends=request.backends,
-            images=source.images,
-            bundled=not source.images and source.footage is None,
-            footage=source.footage,
-            size=source.size,
-            exact=source.exact,
-            tuning=request.tuning,
-            rate=True,
-            runs=request.runs,
-            warmup=request.warmup,
-            alone=True,
-            timeout_s=request.timeout_s,
-            command=[source.hide(word) for word in request.command],
-            listener=request.listener,
-        )
+    examination = Request(
+        target=request.target,
+        checks=[check for check in request.checks if check.family in _FAMILIES or check.id in _IDS],
+        level=2,
+        backends=request.backends,
+        subjects=request.subjects,
+        only_subjects=True,
+        images=source.images,
+        bundled=not source.images and source.footage is None,
+        footage=source.footage,
+        size=source.size,
+        exact=source.exact,
+        tuning=request.tuning,
+        rate=True,
+        runs=request.runs,
+        warmup=request.warmup,
+        alone=True,
+        timeout_s=request.timeout_s,
+        command=[source.hide(word) for word in request.command],
+        listener=request.listener,
     )
+    report = examine(examination)
     refused = [image for image in report.facts.get("images") or () if image.get("error")]
     if source.images and len(refused) == len(source.images):
         first = refused[0]
@@ -77,6 +79,8 @@ def bench(request: BenchRequest) -> Report:
         runs=tuple(_measured(run, report, request) for run in report.runs),
         facts={**report.facts, "settings": {**report.facts["settings"], **_settings(request)}},
     )
+    if request.search.bisect or request.search.repeat:
+        report = searched(report, examination, request.search)
     if all(run.outcome in (Outcome.OK, Outcome.NOT_INSTALLED) for run in report.runs):
         # What else may be wrong with the environment did no harm here, and is for `check`.
         return replace(
@@ -84,7 +88,8 @@ def bench(request: BenchRequest) -> Report:
             findings=tuple(
                 finding
                 for finding in report.findings
-                if not finding.is_problem or finding.family in ("runs", "input", "doctor")
+                if not finding.is_problem
+                or finding.family in ("runs", "subjects", "input", "doctor")
             ),
         )
     return report
@@ -147,6 +152,8 @@ def _measured(run: Run, report: Report, request: BenchRequest) -> Run:
 
 
 def _with_floor(image: Any, report: Report, device: str) -> dict[str, Any]:
+    if not image["levels"]:
+        return dict(image)  # a package does not tell what it computed
     operations = image_flops(image)
     rate: float | None = (report.facts.get("rate") or {}).get("gflops")
     floor = None

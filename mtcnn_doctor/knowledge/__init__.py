@@ -16,16 +16,32 @@ from mtcnn_doctor.knowledge.lookup import (
     match_error,
     numpy2_support,
     signatures,
+    subject_profile,
+)
+from mtcnn_doctor.knowledge.mitigations import (
+    Circumstances,
+    Mitigation,
+    Provocation,
+    candidates,
+    compatible,
+    provocations,
 )
 
 __all__ = [
+    "Circumstances",
+    "Mitigation",
     "NumpySupport",
+    "Provocation",
     "Signature",
+    "candidates",
     "companion_series",
+    "compatible",
     "cpu_needs",
     "end_of_life",
     "loose_pins",
     "match_error",
     "numpy2_support",
+    "provocations",
     "signatures",
+    "subject_profile",
 ]

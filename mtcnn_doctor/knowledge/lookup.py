@@ -149,6 +149,18 @@ def loose_pins(key: str, version: str) -> tuple[frozenset[str], str]:
     return frozenset(), ""
 
 
+def subject_profile(name: str, version: str | None) -> dict[str, Any]:
+    """Return how far a release of a package may be from the reference (subjects.toml).
+
+    One that was never measured gets the profile that asks least.
+    """
+    rows: list[dict[str, Any]] = table("subjects")["profile"]
+    for row in rows:
+        if row["subject"] == name and version and _contains(row["affected"], version):
+            return row
+    return rows[-1]
+
+
 def _contains(specifiers: str, version: str) -> bool:
     try:
         return SpecifierSet(specifiers).contains(version, prereleases=True)

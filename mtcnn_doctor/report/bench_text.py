@@ -8,7 +8,7 @@ from typing import Any
 
 from mtcnn_doctor import __version__
 from mtcnn_doctor.model import Outcome, Report, Run
-from mtcnn_doctor.report import bench_compare
+from mtcnn_doctor.report import bench_compare, search_text
 from mtcnn_doctor.report.console import ConsoleReporter
 from mtcnn_doctor.runs import spread, stage_medians
 
@@ -37,10 +37,19 @@ class BenchReporter(ConsoleReporter):
         for finding in report.findings:
             if finding.is_problem:
                 self._finding(finding)
+        if report.search is not None:
+            self._search(report.search)
         self._line("")
         self._incomplete(report)
         took = f", {report.duration_s:.1f} s" if report.duration_s else ""
         self._line(f"mtcnn-doctor {__version__}{took}. Exit {exit_code}.", "bold")
+
+    def _search(self, search: Mapping[str, Any]) -> None:
+        for title, entries in search_text.sections(search):
+            self._line("")
+            self._line(self._look.fit(title), "bold")
+            for key, text in entries:
+                self._entry(key, [self._redact.text(text)])
 
     # -- what it was measured on -----------------------------------------------------------------
 
@@ -162,7 +171,11 @@ class BenchReporter(ConsoleReporter):
             f"{spent:.1f}",
             p95,
             f"{1000 * len(images) / spent:.1f}" if spent else "",
-            *(f"{sum(one.get(stage, 0.0) for one in stages):.1f}" for stage in _STAGES),
+            # A package does not tell its stages.
+            *(
+                f"{sum(one.get(stage, 0.0) for one in stages):.1f}" if any(stages) else ""
+                for stage in _STAGES
+            ),
             f"{spent / floor:.1f}" if floor else "",
         ]
         return "  ".join(f"{cell:>9}" for cell in cells)

@@ -72,7 +72,7 @@ class ConsoleReporter:
                 self._skipped_family(family, findings)
             return
         mark = worst.value if problems else ("info" if infos and not _passes(made) else "pass")
-        if family == "runs" and not problems and _something_failed(report):
+        if not problems and _something_failed(report, family):
             # Its cause stands under another family; a tick here would look like a contradiction.
             mark = "skip"
         if not self._quiet or problems:
@@ -179,7 +179,11 @@ class ConsoleReporter:
             self._line(f"incomplete: {self._look.fit(self._redact.text(reason))}", "yellow")
 
     def _not_run(self, report: Report) -> None:
-        missing = [run for run in report.runs if run.outcome is Outcome.NOT_INSTALLED]
+        missing = [
+            run
+            for run in report.runs
+            if run.outcome is Outcome.NOT_INSTALLED and run.kind == "backend"
+        ]
         absent = [run.name for run in missing if run.reason is None]
         if self._quiet:
             return
@@ -252,8 +256,13 @@ def _worth_showing(findings: list[Finding]) -> bool:
     return any(finding.is_problem for finding in findings)
 
 
-def _something_failed(report: Report) -> bool:
-    return any(run.outcome not in (Outcome.OK, Outcome.NOT_INSTALLED) for run in report.runs)
+def _something_failed(report: Report, family: str) -> bool:
+    kind = {"runs": "backend", "subjects": "subject"}.get(family)
+    return any(
+        run.outcome not in (Outcome.OK, Outcome.NOT_INSTALLED)
+        for run in report.runs
+        if run.kind == kind
+    )
 
 
 def _passes(findings: list[Finding]) -> bool:

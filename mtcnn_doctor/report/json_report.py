@@ -35,6 +35,8 @@ def to_data(report: Report, redactor: Redactor | None = None) -> dict[str, Any]:
         "runs": [run_to_dict(run) for run in report.runs],
         "facts": dict(report.facts),
     }
+    if report.search is not None:
+        data["search"] = dict(report.search)
     redacted: dict[str, Any] = (redactor or Redactor()).data(data)
     return redacted
 

@@ -45,13 +45,21 @@ class Progress:
         """Take one message of a child."""
         with self._lock:
             kind = message.get("t")
-            if kind == "hello":
+            if kind == "note":
+                self._note(str(message.get("text")))
+            elif kind == "hello":
                 self._running[label] = ("start", time.monotonic())
             elif kind == "phase":
                 self._running[label] = (str(message.get("name")), time.monotonic())
             elif kind in ("ready", "end"):
                 # Waiting for its turn, or done.
                 self._running.pop(label, None)
+
+    def _note(self, text: str) -> None:
+        """Say something that stays on the screen."""
+        if self._enabled:
+            self._erase()
+            self._write(clean(text) + "\n")
 
     def _watch(self) -> None:
         while not self._stop.wait(0.25):

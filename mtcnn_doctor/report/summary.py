@@ -102,13 +102,22 @@ def _input(report: Report) -> list[str]:
 
 
 def _runs(report: Report) -> list[str]:
-    found = [_run(run) for run in report.runs if run.outcome is not Outcome.NOT_INSTALLED]
-    fine = [run for run in report.runs if run.outcome is Outcome.OK]
+    backends = [run for run in report.runs if run.kind == "backend"]
+    found = [_run(run) for run in backends if run.outcome is not Outcome.NOT_INSTALLED]
+    fine = [run for run in backends if run.outcome is Outcome.OK]
     known = [run.agreement for run in fine if run.agreement]
     if known:
         same = "the" if len(known) == 1 else "the same"
         found.append(f"{same} {known[0]['expected']} faces on {known[0]['images']} images")
     return found + (_users_images(report, fine[0]) if fine else [])
+
+
+def _subjects(report: Report) -> list[str]:
+    return [
+        _run(run, f"{run.name} {run.version}" if run.version else run.name)
+        for run in report.runs
+        if run.kind == "subject" and run.outcome is not Outcome.NOT_INSTALLED
+    ]
 
 
 def _users_images(report: Report, run: Run) -> list[str]:
@@ -129,11 +138,12 @@ def _faces(count: int) -> str:
     return "no face" if count == 0 else "1 face" if count == 1 else f"{count} faces"
 
 
-def _run(run: Run) -> str:
+def _run(run: Run, name: str = "") -> str:
+    name = name or run.name
     if run.outcome is not Outcome.OK:
-        return f"{run.name} {run.outcome.value}"
+        return f"{name} {run.outcome.value}"
     median = run.timings_ms.get("median")
-    return f"{run.name} {median:.0f} ms" if median is not None else run.name
+    return f"{name} {median:.0f} ms" if median is not None else name
 
 
 _MAKERS = {
@@ -144,4 +154,5 @@ _MAKERS = {
     "machine": _machine,
     "input": _input,
     "runs": _runs,
+    "subjects": _subjects,
 }

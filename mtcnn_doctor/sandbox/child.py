@@ -190,7 +190,8 @@ class Child:
     def _spawn(self, folder: Path, answers: Pipe, go: Pipe, fault: Pipe) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **self.launch.environment, CHILD_VARIABLE: self._token}
         # Set by macOS framework builds for their own child; would misdirect another interpreter.
-        environment.pop("__PYVENV_LAUNCHER__", None)
+        for name in ("__PYVENV_LAUNCHER__", *self.launch.without):
+            environment.pop(name, None)
         inherited = inheritance([answers, go, fault])
         command = [
             self.launch.python,

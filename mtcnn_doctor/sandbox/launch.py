@@ -15,7 +15,8 @@ class Launch:
     """Orders for one child.
 
     ``environment`` holds what is set on top of the doctor's own environment. ``timeout_s`` is
-    the limit of each phase (import, build, one image), not of the whole.
+    the limit of each phase (import, build, one image), not of the whole. ``without`` are variables
+    of the doctor's environment that are taken away.
     """
 
     python: str
@@ -23,3 +24,4 @@ class Launch:
     label: str
     timeout_s: float = 120.0
     environment: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()

@@ -46,6 +46,18 @@ def _divergence(channel: Channel, orders: dict[str, Any]) -> None:
     divergence.perform(channel, orders)
 
 
+def _subject(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import subject
+
+    subject.perform(channel, orders)
+
+
+def _subject_divergence(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import subject_divergence
+
+    subject_divergence.perform(channel, orders)
+
+
 def _rate(channel: Channel, orders: dict[str, Any]) -> None:
     from .tasks import rate
 
@@ -89,6 +101,8 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "reference": _reference,
     "pictures": _pictures,
     "divergence": _divergence,
+    "subject": _subject,
+    "subject-divergence": _subject_divergence,
     "rate": _rate,
     "scene": _scene,
     "frames": _frames,

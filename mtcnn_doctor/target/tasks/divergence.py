@@ -29,7 +29,7 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
 
     arrays = weights.load_weights(orders.get("weights"))
     ours = networks.create(orders["backend"], arrays, device=orders.get("device", "cpu"))
-    compare = _Compare(ours, networks.create("numpy", arrays), channel)
+    compare = _Compare(ours, networks.create("numpy", arrays), channel, arrays)
     settings = cascade.Settings(**orders.get("settings", {}))
     for image in orders["images"]:
         channel.send("phase", name="compare " + image["name"])
@@ -45,7 +45,8 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
 class _Compare:
     """Networks that run two backends on each input and remember the first difference."""
 
-    def __init__(self, ours: Any, truth: Any, channel: Channel) -> None:
+    def __init__(self, ours: Any, truth: Any, channel: Channel, arrays: Any) -> None:
+        self._arrays = arrays
         self._ours = ours
         self._truth = truth
         self._channel = channel
@@ -84,6 +85,7 @@ class _Compare:
                         "output": name,
                         "shape": list(got.shape),
                         "expected_shape": list(want.shape),
+                        **self._layer(network, x, ""),
                     }
                     break
                 if not want.size:
@@ -98,7 +100,24 @@ class _Compare:
                         "max_error": error,
                         "tolerance": TOLERANCE,
                         "finite": bool(numpy.isfinite(got).all()),
+                        **self._layer(network, x, name),
                     }
                     break
                 self.worst = max(self.worst, error)
         return truth
+
+    def _layer(self, network: str, x: Any, output: str) -> dict[str, Any]:
+        """Return the first layer that differs, for a backend whose layers can be listened to."""
+        from . import layers
+
+        trunk = getattr(getattr(self._ours, "_" + network, None), "trunk", None)
+        if trunk is None or not hasattr(trunk, "children"):
+            return {}
+        try:
+            heard = layers.heard_in_torch(trunk.children(), lambda: getattr(self._ours, network)(x))
+            found = layers.first_difference(network, self._arrays[network], x, heard)
+        except Exception:
+            return {}  # the network is named, and that is all
+        if found is None:
+            return {"layer": layers.HEADS[output]} if output in layers.HEADS else {}
+        return {**found, "layer_text": layers.words(found)}

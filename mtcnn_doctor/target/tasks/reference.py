@@ -9,6 +9,7 @@ from typing import Any
 from ..channel import Channel
 from ..imports import import_framework
 from ..process import mapped_libraries, memory_mb
+from .mitigate import Changes
 from .stages import StageClock, Stopwatch
 
 #: Everything between "ready" and "end" happens after the doctor's go: one child at a time, so
@@ -21,12 +22,19 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
     Orders: ``backend``, ``module`` (its import name), ``images`` (list of ``{"name", "array"}``,
     ``.npy`` files of H×W×3 uint8 RGB, which may appear only after the go), ``runs`` per image,
     ``warmup``, ``settings``, ``threads``, ``device``, ``lanes`` (1 where it
-    is missing), ``weights`` (a file; bundled by default).
+    is missing), ``weights`` (a file; bundled by default), ``mitigations`` (see :mod:`.mitigate`).
     """
+    changes = Changes(orders.get("mitigations") or {})
+    changes.before_imports()
     if not import_framework(channel, "numpy", facts=True):
+        return
+    if not changes.import_others(channel, first=True):
         return
     if orders["module"] != "numpy" and not import_framework(channel, orders["module"], facts=True):
         return
+    if not changes.import_others(channel, first=False):
+        return
+    changes.after_imports(orders["backend"])
     channel.send("libraries", paths=mapped_libraries())
 
     channel.send("phase", name="build")
@@ -41,6 +49,7 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
         threads=orders.get("threads"),
         lanes=orders.get("lanes", 1),
     )
+    nets = changes.networks(nets)
     channel.send(
         "built",
         build_ms=round((time.perf_counter() - started) * 1000, 1),
@@ -55,7 +64,7 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
     channel.send("measuring")
     with lanes.Lanes(nets) as crew:
         for image in orders["images"]:
-            if not _run_image(channel, orders, image, nets, settings, crew):
+            if not _run_image(channel, orders, image, nets, settings, crew, changes):
                 break
     channel.send("measured", cpu_s=round(_cpu_seconds() - used, 3))
     channel.enter("report")
@@ -86,6 +95,7 @@ def _run_image(
     nets: Any,
     settings: Any,
     crew: Any,
+    changes: Changes,
 ) -> bool:
     """Run one image ``warmup + runs`` times; send one ``result``; return whether to go on."""
     import numpy
@@ -94,7 +104,7 @@ def _run_image(
 
     if not os.path.exists(image["array"]):
         return True  # it could not be decoded, which the doctor knows
-    pixels = numpy.load(image["array"], allow_pickle=False)
+    pixels = changes.pixels(numpy.load(image["array"], allow_pickle=False))
     samples: list[float] = []
     stages: list[dict[str, float]] = []
     answers = set()

@@ -1,0 +1,159 @@
+"""The user's own MTCNN packages: which are run, each in a child of its own, and what came of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mtcnn_doctor.backends import Backend
+from mtcnn_doctor.collect.choice import installed_version, is_present
+from mtcnn_doctor.collect.images import Album
+from mtcnn_doctor.collect.load import LoadWatch
+from mtcnn_doctor.collect.request import Collected, Request, ask_child
+from mtcnn_doctor.model import Outcome, Run
+from mtcnn_doctor.runs import not_installed, run_of
+from mtcnn_doctor.subjects import SUBJECTS, Subject, beside_reference, compare
+
+#: Stands for every subject that is installed.
+ALL = "all"
+
+
+def backends_beside(names: Sequence[str], packages: Mapping[str, Any]) -> list[str]:
+    """Return the backends that tell whether a subject's fault is its own: NumPy, its framework."""
+    return ["numpy", *dict.fromkeys(subject.backend for subject in _present(names, packages))]
+
+
+def _named(names: Sequence[str]) -> list[Subject]:
+    return [s for s in SUBJECTS.values() if ALL in names or s.name in names]
+
+
+def _present(names: Sequence[str], packages: Mapping[str, Any]) -> list[Subject]:
+    modules = packages.get("modules") or {}
+    return [subject for subject in _named(names) if is_present(modules, subject.module)]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the subjects of an examination share with its backends."""
+
+    request: Request
+    collected: Collected
+    album: Album
+    decoding: Future[list[str]]
+    turn: threading.Lock
+
+
+def start(work: Work, pool: ThreadPoolExecutor) -> list[Future[None]]:
+    """Start a child for each subject that is asked for and installed."""
+    request, collected = work.request, work.collected
+    packages = collected.facts.get("packages") or {}
+    present = _present(request.subjects, packages)
+    asked = [subject for subject in _named(request.subjects) if subject.name in request.subjects]
+    if present or asked:
+        collected.facts["subjects"] = {
+            "requested": [subject.name for subject in asked],
+            "backends": {subject.name: subject.backend for subject in (*present, *asked)},
+            "compared": {},
+        }
+    for subject in asked:
+        if subject not in present:
+            collected.subjects[subject.name] = replace(not_installed(subject.name), kind="subject")
+    return [pool.submit(_run_subject, work, subject) for subject in present]
+
+
+def _run_subject(work: Work, subject: Subject) -> None:
+    request, collected = work.request, work.collected
+    orders = {
+        "task": "subject",
+        "subject": subject.name,
+        "module": subject.module,
+        "images": work.album.orders(),
+        "runs": request.runs or (3 if request.level >= 3 else 1),
+        "warmup": request.warmup,
+    }
+    watch = LoadWatch()
+    label = f"package {subject.name}"
+    with ExitStack() as until_it_ends:
+
+        def take_turn() -> None:
+            work.decoding.result()
+            until_it_ends.enter_context(work.turn)
+
+        if request.alone:
+            take_turn()
+            ending = ask_child(request, label, orders, also=watch.hear)
+        else:
+            ending = ask_child(request, label, orders, take_turn)
+    # It is looked up like a backend: by the distributions that bring it.
+    package = Backend(subject.name, subject.module, None, subject.distributions)
+    version = installed_version(package, collected.facts.get("packages") or {})
+
+    def held(result: Mapping[str, Any], faces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return compare(subject.name, version, faces, result)
+
+    run = run_of(
+        ending,
+        package,
+        work.album.pictures,
+        given=work.decoding.result(),
+        installed=version,
+        device="default",
+        load=watch.found,
+        kind="subject",
+        compare=held,
+    )
+    with collected.lock:
+        collected.subjects[subject.name] = run
+
+
+def finish(work: Work) -> None:
+    """Put the subjects' runs in order, trace wrong ones, compare on the user's images."""
+    collected = work.collected
+    collected.subjects = {n: collected.subjects[n] for n in SUBJECTS if n in collected.subjects}
+    for name, run in collected.subjects.items():
+        if run.outcome is Outcome.WRONG_RESULT:
+            collected.subjects[name] = _traced(work, run)
+    truth = collected.runs.get("numpy")
+    if truth is None or truth.outcome is not Outcome.OK:
+        return
+    for name, run in collected.subjects.items():
+        if run.outcome not in (Outcome.OK, Outcome.WRONG_RESULT):
+            continue
+        sizes = {image["image"]: image for image in run.images}
+        collected.facts["subjects"]["compared"][name] = [
+            beside_reference(
+                _faces(truth, picture.name),
+                {**sizes[picture.name], "detections": _faces(run, picture.name)},
+            )
+            for picture in work.album.of_unknown_faces()
+            if picture.name in sizes
+        ]
+
+
+def _traced(work: Work, run: Run) -> Run:
+    """Return a wrong run with the place where the package departs from the reference."""
+    given = set(work.decoding.result())
+    ending = ask_child(
+        work.request,
+        f"package {run.name}, comparing",
+        {
+            "task": "subject-divergence",
+            "subject": run.name,
+            "module": SUBJECTS[run.name].module,
+            "images": [image for image in work.album.orders() if image["name"] in given],
+        },
+    )
+    found = ending.last("divergence")
+    if found is None:
+        return run
+    found = {key: value for key, value in found.items() if key != "t"}
+    stage, step = found.get("stage") or run.stage, found.get("step") or run.step
+    return replace(run, divergence=found, stage=stage, step=step)
+
+
+def _faces(run: Run, image: str) -> list[Mapping[str, Any]]:
+    return [face for face in run.detections if face["image"] == image]
