@@ -80,10 +80,10 @@ def detect(
     image of the wrong kind, and lets the networks' own exceptions pass.
     """
     cascade = _Cascade(checked(image), networks, settings, enter or _ignore, dtype)
-    if lanes is None or lanes.count == 1:
-        return cascade.run(Lanes.none(), record)
+    # The products are too small to share: more threads gain a tenth on an idle machine, and wait
+    # for each other, spinning, on a busy one. What runs side by side are the lanes.
     with one_blas_thread():
-        return cascade.run(lanes, record)
+        return cascade.run(lanes if lanes is not None else Lanes.none(), record)
 
 
 def _ignore(stage: str, step: str) -> None:
@@ -178,8 +178,7 @@ class _Cascade:
         """P-Net on a band of a level."""
         step = self.step(band)
         self.enter("pyramid", step)
-        with one_blas_thread():  # its products are too small to share
-            x = level_rows(self.sums, self.levels[band.level], band.start, band.stop)
+        x = level_rows(self.sums, self.levels[band.level], band.start, band.stop)
         self.enter("pnet", step)
         logits, offsets = self.networks.pnet(x)
         self.enter("pyramid", "boxes of " + step)
@@ -264,8 +263,7 @@ class _Cascade:
             start, stop = part
             some, step = boxes[order[start:stop]], f"crops {start + 1}-{stop} of {len(boxes)}"
             self.enter("pyramid", f"{network} {step}")
-            with one_blas_thread():
-                x = crop(self.sums, some, size)
+            x = crop(self.sums, some, size)
             self.enter(network, step)
             outputs: tuple[NDArray[Any], ...] = getattr(self.networks, network)(x)
             self.enter("pyramid", f"answers of {network} {step}")

@@ -30,7 +30,7 @@ _CACHED = 1 << 16  # numbers
 def create(
     weights: Weights, device: str = "cpu", threads: int | None = None, lanes: int = 1
 ) -> NumpyNetworks:
-    """See :func:`..create`. NumPy's threads belong to its BLAS, so ``threads`` is not used."""
+    """See :func:`..create`. The cascade holds NumPy to one thread a lane: ``threads`` is unused."""
     if device != "cpu":
         raise ValueError(f"the numpy backend runs on the device 'cpu' only, not on {device!r}")
     networks = NumpyNetworks(weights)
