@@ -32,6 +32,7 @@ except ImportError as error:
     ) from error
 
 from mtcnn_doctor.target.reference import cascade, networks
+from mtcnn_doctor.target.reference.averages import Averages
 from mtcnn_doctor.target.reference.lanes import Lanes
 from mtcnn_doctor.target.reference.picture import PictureError
 from mtcnn_doctor.target.reference.picture import read_rgb as _read_rgb
@@ -165,10 +166,12 @@ class Detector:
     bundled, published ones. ``min_face_size``: in pixels, above 0. ``scale_factor``: between two
     levels of the pyramid, 0 to 1 exclusive. ``thresholds``: for P-Net, R-Net and O-Net, each 0 to
     1. ``channels``: order of the images' channels, "rgb" or "bgr" (what cv2.imread gives).
+    ``compiled``: whether numba resamples the image, which takes a fifth of NumPy's time; None for
+    yes where numba is installed. Its first image ever waits some seconds for the compiler.
 
     Raises ValueError for an unknown backend or device and for parameters out of range,
-    ImportError with the command that helps if the framework is missing, :class:`WeightsError` for
-    a bad file.
+    ImportError with the command that helps if the framework (or numba, if ``compiled`` is True)
+    is missing, :class:`WeightsError` for a bad file.
 
     The same detector gives the same answer to the same image, whatever it saw before; another
     number of threads or lanes, or another backend, gives the same faces within 0.05 pixels and
@@ -188,6 +191,7 @@ class Detector:
         scale_factor: float = 0.709,
         thresholds: Sequence[float] = (0.6, 0.7, 0.7),
         channels: Literal["rgb", "bgr"] = "rgb",
+        compiled: bool | None = None,
     ) -> None:
         # Settings itself refuses anything but three of them.
         three: Any = tuple(thresholds)
@@ -202,6 +206,7 @@ class Detector:
         self.device, self.channels = device, channels
         arrays = load_weights(None if weights is None else os.fspath(weights))
         self.backend, built = _build(backend, arrays, device, threads, lanes)
+        self._averages, self.compiled = _averages(compiled)
         self._lanes: Lanes | None = Lanes(built)
         self._lane_count = self._lanes.count
         self._networks, self._process, self._turn = built, os.getpid(), threading.Lock()
@@ -270,7 +275,12 @@ class Detector:
             if self._lanes is None:
                 raise ValueError("this detector is closed: make another one")
             return cascade.detect(
-                image, self._networks, self.settings, lanes=self._lanes, record=record
+                image,
+                self._networks,
+                self.settings,
+                lanes=self._lanes,
+                record=record,
+                averages=self._averages,
             )
 
     def close(self) -> None:
@@ -356,6 +366,24 @@ def _create(
             f"backend {name!r}: {known.module} is installed but does not load ({first}); "
             "mtcnn-doctor check tells why"
         ) from error
+
+
+def _averages(compiled: bool | None) -> tuple[Any, bool]:
+    """Return what resamples images, and whether it is compiled."""
+    if compiled is False or (compiled is None and not _is_there("numba")):
+        return Averages, False
+    try:
+        from mtcnn_doctor.target.reference.compiled import CompiledAverages
+    except ImportError as error:
+        if compiled:
+            raise ImportError(
+                f"compiled=True needs numba, which does not load here ({error}): "
+                'pip install "mtcnn-doctor[fast]"'
+            ) from error
+        # numba lags behind new releases of NumPy, and says so with an ImportError.
+        warnings.warn(f"numba is not used: {error}", RuntimeWarning, stacklevel=3)
+        return Averages, False
+    return CompiledAverages, True
 
 
 def _result(found: cascade.Result) -> Result:

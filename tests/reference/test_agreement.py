@@ -16,15 +16,17 @@ from mtcnn_doctor.target.reference import cascade, networks
 SCORE, PIXELS = 5e-4, 0.05
 
 
-@pytest.fixture(scope="module", params=networks.BACKENDS)
-def name(request):
+@pytest.fixture(scope="module", params=[*networks.BACKENDS, "numpy, not compiled"])
+def backend(request):
+    """Parameters of a detector; compiled resampling where numba is installed, and once without."""
+    name = request.param.split(",")[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            importlib.import_module(BACKENDS[request.param].module)
+            importlib.import_module(BACKENDS[name].module)
         except ImportError as error:
-            pytest.skip(f"{request.param} cannot be imported: {error}")
-    return request.param
+            pytest.skip(f"{name} cannot be imported: {error}")
+    return {"backend": name, "compiled": None if name == request.param else False}
 
 
 @pytest.fixture(scope="module")
@@ -70,33 +72,33 @@ def assert_agrees(result, wanted):
 
 
 @pytest.mark.parametrize("lanes", [1, 2])
-def test_a_crowd_of_hundreds(name, lanes, truth, images):
+def test_a_crowd_of_hundreds(backend, lanes, truth, images):
     image = crowd(images)
     wanted, _ = truth("crowd", image)
     assert len(wanted.detections) >= 290
-    with Detector(name, lanes=lanes) as detector:
+    with Detector(**backend, lanes=lanes) as detector:
         first = detector.detect(image)
         assert_agrees(first, wanted)
         assert detector.detect(image) == first  # to the last bit
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (97, 333)], ids=str)
-def test_noise(name, shape, truth):
+def test_noise(backend, shape, truth):
     image = np.random.default_rng(11).integers(0, 256, (*shape, 3), dtype=np.uint8)
     wanted, _ = truth(f"noise {shape}", image)
     assert wanted.candidates["pnet"] > 0
-    with Detector(name, lanes=1) as detector:
+    with Detector(**backend, lanes=1) as detector:
         assert_agrees(detector.detect(image), wanted)
 
 
 @pytest.mark.parametrize(
     ("shape", "least"), [((12, 12), 12), ((11, 2000), 11), ((2000, 11), 11), ((13, 500), 12)]
 )
-def test_awkward_shapes(name, shape, least, truth):
+def test_awkward_shapes(backend, shape, least, truth):
     image = np.random.default_rng(4).integers(0, 256, (*shape, 3), dtype=np.uint8)
     wanted, said = truth(f"shape {shape}", image, cascade.Stages(), min_face_size=least)
     assert len(wanted.levels) >= 1
-    with Detector(name, lanes=2, min_face_size=least) as detector:
+    with Detector(**backend, lanes=2, min_face_size=least) as detector:
         assert_agrees(detector.detect(image), wanted)
         stages = detector.stages(image)
     # Such images rarely hold a face: the raw answers have to agree, too.
@@ -105,12 +107,12 @@ def test_awkward_shapes(name, shape, least, truth):
         assert np.abs(level.offsets - true.offsets).max() < SCORE
     assert np.array_equal(stages.rnet.boxes, said.rnet.boxes)
     assert np.abs(stages.rnet.logits - said.rnet.logits).max(initial=0) < SCORE
-    with Detector(name, lanes=2) as detector:
+    with Detector(**backend, lanes=2) as detector:
         assert detector.detect(image).faces == ()
 
 
-def test_images_without_faces(name, truth, images):
-    with Detector(name) as detector:
+def test_images_without_faces(backend, truth, images):
+    with Detector(**backend) as detector:
         for title, image in (
             ("no face", images["no_face.png"]),
             ("black", np.zeros((240, 320, 3), np.uint8)),
@@ -122,10 +124,10 @@ def test_images_without_faces(name, truth, images):
 
 
 @pytest.mark.heavy
-def test_4k(name, truth, images):
+def test_4k(backend, truth, images):
     image = images["crowd.png"].repeat(3, axis=0).repeat(3, axis=1)
     assert image.shape == (2160, 3840, 3)
     wanted, _ = truth("4K", image)
     assert len(wanted.detections) >= 15
-    with Detector(name) as detector:
+    with Detector(**backend) as detector:
         assert_agrees(detector.detect(image), wanted)

@@ -114,6 +114,60 @@ def test_a_missing_framework_is_an_error_with_the_command():
     )
 
 
+def test_compiled_or_not_the_faces_are_the_same(images):
+    pytest.importorskip("numba", exc_type=ImportError)
+    for lanes in (1, 2):
+        with Detector("numpy", lanes=lanes) as made, Detector("numpy", compiled=False) as plain:
+            assert (made.compiled, plain.compiled) == (True, False)
+            for image in images.values():
+                one, other = made.detect(image), plain.detect(image)
+                assert len(one.faces) == len(other.faces)
+                for face, twin in zip(one.faces, other.faces, strict=True):
+                    assert face.box == pytest.approx(twin.box, abs=0.01)
+                    assert face.confidence == pytest.approx(twin.confidence, abs=1e-5)
+
+
+def test_without_numba_nothing_is_compiled_and_asking_for_it_names_the_command():
+    program = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from mtcnn_doctor.reference import Detector\n"
+        "try: Detector('numpy', compiled=True)\n"
+        "except ImportError as error: print(error)\n"
+        "print(Detector('numpy').compiled)\n"
+    )
+    message, compiled = run(program).splitlines()
+    assert 'pip install "mtcnn-doctor[fast]"' in message
+    assert compiled == "False"
+
+
+def test_a_numba_that_does_not_fit_is_said_and_passed_over(tmp_path):
+    broken = "raise ImportError('Numba needs NumPy 2.1 or less. Got NumPy 2.4.')\n"
+    (tmp_path / "numba.py").write_text(broken)
+    program = (
+        "import warnings\n"
+        "from mtcnn_doctor.reference import Detector\n"
+        "with warnings.catch_warnings(record=True) as said:\n"
+        "    warnings.simplefilter('always')\n"
+        "    print(Detector('numpy').compiled, [str(warning.message) for warning in said])\n"
+    )
+    answer = run(program, PYTHONPATH=str(tmp_path))
+    assert answer.startswith("False ")
+    assert "numba is not used: Numba needs NumPy 2.1 or less" in answer
+
+
+def test_compiled_where_nothing_can_be_written(tmp_path):
+    """The compiler's outcome is kept beside the module or in the user's cache, if it can be."""
+    pytest.importorskip("numba", exc_type=ImportError)
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    program = (
+        "import numpy as np\n"
+        "from mtcnn_doctor.reference import Detector\n"
+        "print(len(Detector('numpy', compiled=True).detect(np.zeros((40, 40, 3), 'u1')).faces))\n"
+    )
+    assert run(program, NUMBA_CACHE_DIR=str(blocked)).strip() == "0"
+
+
 def run(program, **environment):
     done = subprocess.run(
         [sys.executable, "-c", program],

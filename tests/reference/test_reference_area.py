@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtcnn_doctor.target.reference import crops, pyramid
-from mtcnn_doctor.target.reference.area import ColumnSums
+from mtcnn_doctor.target.reference.averages import Averages
+from mtcnn_doctor.target.reference.lanes import Lanes
 
 RNG = np.random.default_rng(7)
 
@@ -14,12 +14,27 @@ def plain(x):
     return x.transpose(0, 2, 3, 1) * 128.0 + 127.5
 
 
-def resize(image, size, dtype=np.float64):
-    return plain(pyramid.level_rows(ColumnSums(image, dtype), size))[0]
+class Sampler:
+    """One implementation of the averages, in pixel values."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def resize(self, image, size, dtype=np.float64):
+        return plain(self.kind(image, dtype, Lanes.none()).level(size, 0, size[0]))[0]
+
+    def crop(self, image, boxes, size, dtype=np.float64):
+        return plain(self.kind(image, dtype, Lanes.none()).crops(np.asarray(boxes, float), size))
 
 
-def crop(image, boxes, size, dtype=np.float64):
-    return plain(crops.crop(ColumnSums(image, dtype), np.asarray(boxes, float), size))
+@pytest.fixture(params=["numpy", "compiled"])
+def sampler(request):
+    if request.param == "numpy":
+        return Sampler(Averages)
+    pytest.importorskip("numba", exc_type=ImportError)
+    from mtcnn_doctor.target.reference.compiled import CompiledAverages
+
+    return Sampler(CompiledAverages)
 
 
 def covered_mean(image, y0, y1, x0, x1):
@@ -34,9 +49,9 @@ def covered_mean(image, y0, y1, x0, x1):
 
 
 @pytest.mark.parametrize("size", [(5, 7), (13, 4), (30, 41), (9, 11), (1, 1), (70, 3)])
-def test_resize_is_the_definition(size):
+def test_resize_is_the_definition(sampler, size):
     image = RNG.integers(0, 256, (9, 11, 3), dtype=np.uint8)
-    result = resize(image, size)
+    result = sampler.resize(image, size)
     assert result.shape == (*size, 3)
     dy, dx = 9 / size[0], 11 / size[1]
     for i, j in np.ndindex(*size):
@@ -57,17 +72,17 @@ def test_resize_is_the_definition(size):
     ],
     ids=str,
 )
-def test_resize_agrees_with_opencv_in_both_directions(source, target):
+def test_resize_agrees_with_opencv_in_both_directions(sampler, source, target):
     cv2 = pytest.importorskip("cv2")
     image = (RNG.random((*source, 3)) * 255).astype(np.float32)
     theirs = cv2.resize(image, target[::-1], interpolation=cv2.INTER_AREA)
-    assert np.abs(resize(image, target) - theirs).max() < 2e-3
+    assert np.abs(sampler.resize(image, target) - theirs).max() < 2e-3
 
 
-def test_crops_are_the_definition_inside_and_across_the_border():
+def test_crops_are_the_definition_inside_and_across_the_border(sampler):
     image = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     boxes = np.array([[3, 4, 17, 18], [-6, -2, 9, 12], [20, 10, 45, 35], [5, 5, 8, 8.0]])
-    found = crop(image, boxes, 12)
+    found = sampler.crop(image, boxes, 12)
     for one, (x1, y1, x2, y2) in zip(found, boxes, strict=True):
         dy, dx = (y2 - y1 + 1) / 12, (x2 - x1 + 1) / 12
         for i, j in np.ndindex(12, 12):
@@ -76,9 +91,9 @@ def test_crops_are_the_definition_inside_and_across_the_border():
             assert one[i, j] == pytest.approx(value, abs=1e-9)
 
 
-def test_a_crop_of_its_own_size_is_the_pixels_counted_from_one():
+def test_a_crop_of_its_own_size_is_the_pixels_counted_from_one(sampler):
     image = RNG.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    (one,) = crop(image, [[11, 6, 34, 29]], 24)
+    (one,) = sampler.crop(image, [[11, 6, 34, 29]], 24)
     assert np.allclose(one, image[5:29, 10:34], atol=1e-9)
 
 
@@ -95,48 +110,54 @@ def test_a_crop_of_its_own_size_is_the_pixels_counted_from_one():
     ],
     ids=["left", "above", "right", "below", "far away", "empty", "turned inside out"],
 )
-def test_crops_without_image_are_zero(box):
+def test_crops_without_image_are_zero(sampler, box):
     image = np.full((40, 50, 3), 255, np.uint8)
-    found = crop(image, [box, [1, 1, 40, 40]], 24)
+    found = sampler.crop(image, [box, [1, 1, 40, 40]], 24)
     assert not found[0].any()
     assert np.allclose(found[1], 255)
 
 
-def test_a_constant_image_stays_constant():
+def test_a_constant_image_stays_constant(sampler):
     image = np.full((123, 457, 3), 200, np.uint8)
-    assert np.abs(resize(image, (74, 275)) - 200).max() < 1e-7
+    assert np.abs(sampler.resize(image, (74, 275)) - 200).max() < 1e-7
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (301, 77), (12, 400)], ids=str)
-def test_float32_is_as_good_as_float32_can_be(shape):
+def test_float32_is_as_good_as_float32_can_be(sampler, shape):
     image = RNG.integers(0, 256, (*shape, 3), dtype=np.uint8)
     boxes = np.trunc(RNG.uniform(-20, 320, (60, 4)))
     boxes[:, 2:] = boxes[:, :2] + np.trunc(RNG.uniform(8, 200, (60, 2)))
     for size in ((shape[0] * 3 // 5, shape[1] * 3 // 5), (12, 12), (shape[0] * 2, shape[1])):
-        error = resize(image, size, np.float32) - resize(image, size)
+        error = sampler.resize(image, size, np.float32) - sampler.resize(image, size)
         assert np.abs(error).max() < 2e-4
     for side in (24, 48):
-        error = crop(image, boxes, side, np.float32) - crop(image, boxes, side)
+        error = sampler.crop(image, boxes, side, np.float32) - sampler.crop(image, boxes, side)
         assert np.abs(error).max() < 2e-4
 
 
-def test_an_image_of_floats_is_averaged_as_exactly():
+def test_an_image_of_floats_is_averaged_as_exactly(sampler):
     image = RNG.uniform(0, 255, (403, 91, 3)).astype(np.float32)
-    assert np.abs(resize(image, (241, 54), np.float32) - resize(image, (241, 54))).max() < 2e-4
+    assert (
+        np.abs(
+            sampler.resize(image, (241, 54), np.float32) - sampler.resize(image, (241, 54))
+        ).max()
+        < 2e-4
+    )
 
 
-def test_a_band_of_a_level_is_the_same_rows_of_the_whole():
-    sums = ColumnSums(RNG.integers(0, 256, (150, 90, 3), dtype=np.uint8), np.float64)
-    whole = pyramid.level_rows(sums, (107, 64)).copy()  # the next call overwrites it
+def test_a_band_of_a_level_is_the_same_rows_of_the_whole(sampler):
+    image = RNG.integers(0, 256, (150, 90, 3), dtype=np.uint8)
+    averages = sampler.kind(image, np.float64, Lanes.none())
+    whole = averages.level((107, 64), 0, 107).copy()  # the next call overwrites it
     for start, stop in ((0, 107), (0, 22), (36, 90), (96, 107)):
-        part = pyramid.level_rows(sums, (107, 64), start, stop)
+        part = averages.level((107, 64), start, stop)
         assert np.abs(part - whole[:, :, start:stop]).max() < 1e-12
 
 
-def test_boxes_of_all_sizes_together_are_the_boxes_one_by_one():
+def test_boxes_of_all_sizes_together_are_the_boxes_one_by_one(sampler):
     image = RNG.integers(0, 256, (240, 320, 3), dtype=np.uint8)
     low = np.trunc(RNG.uniform(-60, 300, (300, 2)))
     boxes = np.hstack([low, low + np.trunc(np.exp(RNG.uniform(1, 6, (300, 1))))])
-    together = crop(image, boxes, 24)
+    together = sampler.crop(image, boxes, 24)
     for box, one in zip(boxes, together, strict=True):
-        assert np.abs(crop(image, [box], 24)[0] - one).max() < 1e-9
+        assert np.abs(sampler.crop(image, [box], 24)[0] - one).max() < 1e-9

@@ -22,13 +22,11 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .area import ColumnSums
+from .averages import Averages
 from .blas import one_blas_thread
-from .crops import crop
 from .geometry import calibrate, square, truncate
 from .image import checked
 from .lanes import Lanes
-from .pyramid import level_rows
 from .result import KEYPOINTS, Detection, Judged, Level, Result, Stages
 from .settings import CELL, Settings, pyramid_scales
 from .suppression import nms, nms_grid
@@ -64,12 +62,14 @@ def detect(
     dtype: Any = np.float32,
     lanes: Lanes | None = None,
     record: Stages | None = None,
+    averages: Any = Averages,
 ) -> Result:
     """Find the faces of one image.
 
     ``image``: (H, W, 3) RGB, uint8 or float32/float64 in 0..255. ``networks``: see
     :class:`.networks.Networks`. ``dtype``: of the arrays handed to them. ``lanes``: threads that
     share the work (default: none). ``record``: filled with the raw outputs of the stages.
+    ``averages``: what resamples the image, :class:`.averages.Averages` or another with its methods.
 
     ``enter(stage, step)`` is called before each piece of work, by the thread that does it, so that
     the last call tells what a crash interrupted. Stages "pnet", "rnet" and "onet" are calls of
@@ -79,7 +79,7 @@ def detect(
     Finding no face, at whatever stage, is an empty list. Raises TypeError or ValueError for an
     image of the wrong kind, and lets the networks' own exceptions pass.
     """
-    cascade = _Cascade(checked(image), networks, settings, enter or _ignore, dtype)
+    cascade = _Cascade(checked(image), networks, settings, enter or _ignore, dtype, averages)
     # The products are too small to share: more threads gain a tenth on an idle machine, and wait
     # for each other, spinning, on a busy one. What runs side by side are the lanes.
     with one_blas_thread():
@@ -113,9 +113,16 @@ class _Cascade:
     """One run; a class only because the stages share the image, the networks and the record."""
 
     def __init__(
-        self, image: NDArray[Any], networks: Networks, settings: Settings, enter: Enter, dtype: Any
+        self,
+        image: NDArray[Any],
+        networks: Networks,
+        settings: Settings,
+        enter: Enter,
+        dtype: Any,
+        averages: Any,
     ) -> None:
         self.networks, self.settings, self.enter, self.dtype = networks, settings, enter, dtype
+        self.make_averages = averages
         height, width = int(image.shape[0]), int(image.shape[1])
         self.scales = pyramid_scales(height, width, settings)
         self.levels = [(math.ceil(height * s), math.ceil(width * s)) for s in self.scales]
@@ -138,7 +145,7 @@ class _Cascade:
     def propose(self) -> NDArray[np.float64]:
         """P-Net over all levels; square boxes in whole pixels."""
         self.enter("pyramid", f"column sums {self.image.shape[0]}x{self.image.shape[1]}")
-        self.sums = ColumnSums(self.image, self.dtype, self.lanes.scratch)
+        self.averages = self.make_averages(self.image, self.dtype, self.lanes)
         bands = [band for level in range(len(self.levels)) for band in self.bands(level)]
         found = self.lanes.map(self.propose_band, bands)
         self.non_finite += [one.non_finite for one in found if one.non_finite]
@@ -178,7 +185,7 @@ class _Cascade:
         """P-Net on a band of a level."""
         step = self.step(band)
         self.enter("pyramid", step)
-        x = level_rows(self.sums, self.levels[band.level], band.start, band.stop)
+        x = self.averages.level(self.levels[band.level], band.start, band.stop)
         self.enter("pnet", step)
         logits, offsets = self.networks.pnet(x)
         self.enter("pyramid", "boxes of " + step)
@@ -263,7 +270,7 @@ class _Cascade:
             start, stop = part
             some, step = boxes[order[start:stop]], f"crops {start + 1}-{stop} of {len(boxes)}"
             self.enter("pyramid", f"{network} {step}")
-            x = crop(self.sums, some, size)
+            x = self.averages.crops(some, size)
             self.enter(network, step)
             outputs: tuple[NDArray[Any], ...] = getattr(self.networks, network)(x)
             self.enter("pyramid", f"answers of {network} {step}")

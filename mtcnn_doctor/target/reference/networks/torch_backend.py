@@ -1,7 +1,8 @@
 """The networks in PyTorch, built of ordinary modules.
 
 Convolutions, PReLU, pooling and fully connected layers are called the way user code calls them,
-so a broken kernel in torch is met here as it would be there. torchvision is not needed.
+so a broken kernel in torch is met here as it would be there. Only P-Net on a processor differs
+(see :mod:`.torch_rows`). torchvision is not needed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch  # noqa: TID253 - this module is imported only when torch is asked 
 from torch import nn  # noqa: TID253
 
 from .base import BuiltNetworks, share_of_threads
+from .torch_rows import RowPNet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -124,10 +126,17 @@ class TorchNetworks(BuiltNetworks):
             build(weights[name]).eval().to(device, memory_format=self._memory_format)
             for name, build in BUILDERS.items()
         )
+        self._plain_pnet = self._pnet
+        if device.type == "cpu":
+            self._pnet = RowPNet(self._pnet.trunk, self._pnet.heads)
 
     def use_memory_format(self, name: str) -> None:
-        """Go over to another memory order, by torch's name of it ("contiguous_format")."""
+        """Go over to another memory order, by torch's name of it ("contiguous_format").
+
+        Torch's own layers are used in all three networks then.
+        """
         self._memory_format = getattr(torch, name)
+        self._pnet = self._plain_pnet
         for network in (self._pnet, self._rnet, self._onet):
             network.to(memory_format=self._memory_format)
 
@@ -143,7 +152,7 @@ class TorchNetworks(BuiltNetworks):
         restore.start()
         restore.join()
 
-    def _run(self, network: _Features, x: NDArray[Any]) -> list[NDArray[Any]]:
+    def _run(self, network: nn.Module, x: NDArray[Any]) -> list[NDArray[Any]]:
         with torch.inference_mode():
             batch = torch.from_numpy(x).to(
                 self.device, torch.float32, memory_format=self._memory_format
