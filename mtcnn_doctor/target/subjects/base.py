@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KEYPOINTS", "Adapter", "Face", "Networks", "create", "face", "quiet"]
+__all__ = ["KEYPOINTS", "NETWORKS", "Adapter", "Face", "Networks", "create", "face", "quiet"]
 
 #: As in ``reference/result.py``, which needs NumPy.
 KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+
+#: The three networks in the order in which packages keep them.
+NETWORKS = ("pnet", "rnet", "onet")
 
 Face = Dict[str, Any]
 
@@ -32,17 +35,28 @@ class Networks:
     (N, ...), offsets (N, 4, ...) and for O-Net landmarks (N, 10), as the reference orders them.
     """
 
+    def answers(self, network: str, x: NDArray[Any]) -> list[NDArray[Any]]:
+        """Run "pnet", "rnet" or "onet" and return its outputs in the order of all known packages.
+
+        That is offsets, landmarks where there are some, both probabilities; channels second.
+        """
+        raise NotImplementedError
+
+    def _judged(self, network: str, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        *found, faces = self.answers(network, x)
+        return (faces[:, 1], *found)
+
     def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Proposal network: probability (N, h, w) and offsets (N, 4, h, w)."""
-        raise NotImplementedError
+        return self._judged("pnet", x)
 
     def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Refinement network: probability (N,) and offsets (N, 4)."""
-        raise NotImplementedError
+        return self._judged("rnet", x)
 
     def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Output network: probability (N,), offsets (N, 4) and landmarks (N, 10)."""
-        raise NotImplementedError
+        return self._judged("onet", x)
 
     def layers(self, network: str, x: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the outputs of a network's layers in order, as far as they can be heard."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import KEYPOINTS, Adapter, Face, Networks, face, quiet
+from .base import KEYPOINTS, NETWORKS, Adapter, Face, Networks, face, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class _Package(Adapter):
 
     def networks(self) -> Networks | None:
         """See :class:`.base.Adapter`."""
-        modules = [getattr(self._detector, name, None) for name in ("pnet", "rnet", "onet")]
+        modules = [getattr(self._detector, name, None) for name in NETWORKS]
         return _Modules(modules) if all(module is not None for module in modules) else None
 
 
@@ -58,12 +58,13 @@ class _Modules(Networks):
     """Modules over (N, 3, h, w), upright, answering offsets, landmarks, then probabilities."""
 
     def __init__(self, modules: list[Any]) -> None:
-        self._modules = modules
+        self._modules = dict(zip(NETWORKS, modules))
 
-    def _run(self, index: int, x: NDArray[Any]) -> list[NDArray[Any]]:
+    def answers(self, network: str, x: NDArray[Any]) -> list[NDArray[Any]]:
+        """See :class:`.base.Networks`."""
         import torch
 
-        module = self._modules[index]
+        module = self._modules[network]
         place = next(module.parameters()).device
         with torch.no_grad():
             answer = module(torch.as_tensor(x, dtype=torch.float32, device=place))
@@ -73,20 +74,5 @@ class _Modules(Networks):
         """See :class:`.base.Networks`."""
         from ..tasks.layers import heard_in_torch
 
-        index = ("pnet", "rnet", "onet").index(network)
-        return heard_in_torch(self._modules[index].children(), lambda: self._run(index, x))
-
-    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See :class:`.base.Networks`."""
-        offsets, faces = self._run(0, x)
-        return faces[:, 1], offsets
-
-    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See :class:`.base.Networks`."""
-        offsets, faces = self._run(1, x)
-        return faces[:, 1], offsets
-
-    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See :class:`.base.Networks`."""
-        offsets, landmarks, faces = self._run(2, x)
-        return faces[:, 1], offsets, landmarks
+        children = self._modules[network].children()
+        return heard_in_torch(children, lambda: self.answers(network, x))

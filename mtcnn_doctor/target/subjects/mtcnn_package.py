@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Adapter, Face, Networks, face, quiet
+from .base import NETWORKS, Adapter, Face, Networks, face, quiet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class _Package(Adapter):
         networks = self.networks()
         if not isinstance(networks, _Models):
             return []
-        ear = _Ear(networks.models[0])
+        ear = _Ear(networks.models["pnet"])
         old = hasattr(self._detector, "_pnet")
         owner, name = (self._detector, "_pnet") if old else (self._detector.stages[0], "_model")
         setattr(owner, name, ear)
@@ -51,7 +51,7 @@ class _Package(Adapter):
 
     def networks(self) -> Networks | None:
         """See :class:`.base.Adapter`."""
-        old = [getattr(self._detector, "_" + name, None) for name in ("pnet", "rnet", "onet")]
+        old = [getattr(self._detector, "_" + name, None) for name in NETWORKS]
         if all(model is not None for model in old):
             return _Models(old, transposed=True)
         stages = list(getattr(self._detector, "stages", ()))
@@ -93,15 +93,16 @@ class _Models(Networks):
     """
 
     def __init__(self, models: list[Any], transposed: bool) -> None:
-        self.models = models
+        self.models = dict(zip(NETWORKS, models))
         self._axes = (0, 3, 2, 1) if transposed else (0, 2, 3, 1)
         self._back = (0, 3, 2, 1) if transposed else (0, 3, 1, 2)
 
-    def _run(self, index: int, x: NDArray[Any]) -> list[NDArray[Any]]:
+    def answers(self, network: str, x: NDArray[Any]) -> list[NDArray[Any]]:
+        """See :class:`.base.Networks`."""
         import numpy
 
         batch = numpy.ascontiguousarray(x.transpose(self._axes), dtype="float32")
-        return [numpy.asarray(part) for part in self.models[index](batch)]
+        return [self.upright(numpy.asarray(part)) for part in self.models[network](batch)]
 
     def upright(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return an array of the models' layout in the reference's."""
@@ -111,10 +112,9 @@ class _Models(Networks):
         """See :class:`.base.Networks`; the models' layers are called one after the other."""
         import numpy
 
-        index = ("pnet", "rnet", "onet").index(network)
         y: Any = numpy.ascontiguousarray(x.transpose(self._axes), dtype="float32")
         outputs = []
-        for layer in self.models[index].layers:
+        for layer in self.models[network].layers:
             kind = type(layer).__name__
             if kind == "InputLayer":
                 continue
@@ -124,18 +124,3 @@ class _Models(Networks):
             if len(outputs) == _TRUNKS[network]:
                 break  # the heads stand side by side
         return outputs
-
-    def pnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See :class:`.base.Networks`."""
-        offsets, faces = (part.transpose(self._back) for part in self._run(0, x))
-        return faces[:, 1], offsets
-
-    def rnet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See :class:`.base.Networks`."""
-        offsets, faces = self._run(1, x)
-        return faces[:, 1], offsets
-
-    def onet(self, x: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """See :class:`.base.Networks`."""
-        offsets, landmarks, faces = self._run(2, x)
-        return faces[:, 1], offsets, landmarks
