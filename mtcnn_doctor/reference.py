@@ -32,7 +32,7 @@ except ImportError as error:
     ) from error
 
 from mtcnn_doctor.target.reference import cascade, networks
-from mtcnn_doctor.target.reference.averages import Averages
+from mtcnn_doctor.target.reference.kernels import Kernels
 from mtcnn_doctor.target.reference.lanes import Lanes
 from mtcnn_doctor.target.reference.picture import PictureError
 from mtcnn_doctor.target.reference.picture import read_rgb as _read_rgb
@@ -166,8 +166,8 @@ class Detector:
     bundled, published ones. ``min_face_size``: in pixels, above 0. ``scale_factor``: between two
     levels of the pyramid, 0 to 1 exclusive. ``thresholds``: for P-Net, R-Net and O-Net, each 0 to
     1. ``channels``: order of the images' channels, "rgb" or "bgr" (what cv2.imread gives).
-    ``compiled``: whether numba resamples the image, which takes a fifth of NumPy's time; None for
-    yes where numba is installed. Its first image ever waits some seconds for the compiler.
+    ``compiled``: whether numba does the work between the networks, in a fifth of NumPy's time;
+    None for yes where numba is installed. The first image ever waits some seconds for the compiler.
 
     Raises ValueError for an unknown backend or device and for parameters out of range,
     ImportError with the command that helps if the framework (or numba, if ``compiled`` is True)
@@ -206,7 +206,7 @@ class Detector:
         self.device, self.channels = device, channels
         arrays = load_weights(None if weights is None else os.fspath(weights))
         self.backend, built = _build(backend, arrays, device, threads, lanes)
-        self._averages, self.compiled = _averages(compiled)
+        self._kernels, self.compiled = _kernels(compiled)
         self._lanes: Lanes | None = Lanes(built)
         self._lane_count = self._lanes.count
         self._networks, self._process, self._turn = built, os.getpid(), threading.Lock()
@@ -280,7 +280,7 @@ class Detector:
                 self.settings,
                 lanes=self._lanes,
                 record=record,
-                averages=self._averages,
+                kernels=self._kernels,
             )
 
     def close(self) -> None:
@@ -368,12 +368,12 @@ def _create(
         ) from error
 
 
-def _averages(compiled: bool | None) -> tuple[Any, bool]:
-    """Return what resamples images, and whether it is compiled."""
+def _kernels(compiled: bool | None) -> tuple[Any, bool]:
+    """Return what computes between the networks, and whether it is compiled."""
     if compiled is False or (compiled is None and not _is_there("numba")):
-        return Averages, False
+        return Kernels, False
     try:
-        from mtcnn_doctor.target.reference.compiled import CompiledAverages
+        from mtcnn_doctor.target.reference.compiled import CompiledKernels
     except ImportError as error:
         if compiled:
             raise ImportError(
@@ -382,8 +382,8 @@ def _averages(compiled: bool | None) -> tuple[Any, bool]:
             ) from error
         # numba lags behind new releases of NumPy, and says so with an ImportError.
         warnings.warn(f"numba is not used: {error}", RuntimeWarning, stacklevel=3)
-        return Averages, False
-    return CompiledAverages, True
+        return Kernels, False
+    return CompiledKernels, True
 
 
 def _result(found: cascade.Result) -> Result:

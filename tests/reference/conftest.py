@@ -32,3 +32,16 @@ def expected() -> Any:
 @pytest.fixture(scope="session")
 def images(expected: Any) -> dict[str, np.ndarray[Any, Any]]:
     return {e["file"]: picture.read_rgb(str(IMAGES / e["file"])) for e in expected["images"]}
+
+
+@pytest.fixture(params=["numpy", "compiled"])
+def kernels(request):
+    """Both implementations of what is computed between the networks."""
+    if request.param == "numpy":
+        from mtcnn_doctor.target.reference.kernels import Kernels
+
+        return Kernels
+    pytest.importorskip("numba", exc_type=ImportError)
+    from mtcnn_doctor.target.reference.compiled import CompiledKernels
+
+    return CompiledKernels

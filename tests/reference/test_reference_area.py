@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtcnn_doctor.target.reference.averages import Averages
 from mtcnn_doctor.target.reference.lanes import Lanes
 
 RNG = np.random.default_rng(7)
@@ -27,14 +26,9 @@ class Sampler:
         return plain(self.kind(image, dtype, Lanes.none()).crops(np.asarray(boxes, float), size))
 
 
-@pytest.fixture(params=["numpy", "compiled"])
-def sampler(request):
-    if request.param == "numpy":
-        return Sampler(Averages)
-    pytest.importorskip("numba", exc_type=ImportError)
-    from mtcnn_doctor.target.reference.compiled import CompiledAverages
-
-    return Sampler(CompiledAverages)
+@pytest.fixture
+def sampler(kernels):
+    return Sampler(kernels.averages)
 
 
 def covered_mean(image, y0, y1, x0, x1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtcnn_doctor.target.reference.suppression import nms, nms_grid
+from mtcnn_doctor.target.reference.suppression import nms
 
 RNG = np.random.default_rng(5)
 
@@ -50,7 +50,7 @@ def test_a_long_chain_is_decided_one_after_the_other():
 @pytest.mark.parametrize("scale", [2.4, 1.0, 0.6, 0.2, 0.033])
 @pytest.mark.parametrize("share", [1.0, 0.3, 0.02])
 @pytest.mark.parametrize("threshold", [0.1, 0.5, 0.9])
-def test_cells_of_a_level_need_their_neighbours_only(scale, share, threshold):
+def test_cells_of_a_level_need_their_neighbours_only(kernels, scale, share, threshold):
     grid = (31, 23)
     cells = np.flatnonzero(RNG.random(grid).ravel() < share)
     row, column = np.divmod(cells, grid[1])
@@ -58,10 +58,39 @@ def test_cells_of_a_level_need_their_neighbours_only(scale, share, threshold):
     corner[:, 2:] += 11
     boxes = np.trunc(corner / scale)
     scores = np.round(RNG.random(len(cells)), 2)
-    found = nms_grid(boxes, scores, cells, grid, scale, threshold).tolist()
+    found = kernels.nms_grid(boxes, scores, cells, grid, scale, threshold).tolist()
     assert found == one_by_one(boxes, scores, threshold, "union")
 
 
-def test_no_cells_at_all():
+def test_no_cells_at_all(kernels):
     empty = np.empty(0, np.intp)
-    assert nms_grid(np.empty((0, 4)), np.empty(0), empty, (5, 5), 0.6, 0.5).tolist() == []
+    assert kernels.nms_grid(np.empty((0, 4)), np.empty(0), empty, (5, 5), 0.6, 0.5).tolist() == []
+
+
+def test_cells_that_pass(kernels):
+    logits, offsets = RNG.normal(0, 3, (2, 500)), RNG.normal(0, 1, (4, 500))
+    for kind in (np.float32, np.float64):
+        cells, clean = kernels.passing(logits.astype(kind), offsets.astype(kind), 0.5)
+        margin = logits[1].astype(kind) - logits[0].astype(kind)
+        assert clean
+        assert cells.tolist() == np.flatnonzero(margin >= 0.5).tolist()
+    assert kernels.passing(logits, offsets, -np.inf)[0].tolist() == list(range(500))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("row", range(6))
+def test_cells_with_a_number_that_is_none_do_not_pass(kernels, value, row):
+    answers = np.ones((6, 8), np.float32)
+    answers[0] = -5
+    answers[row, 3] = value
+    cells, clean = kernels.passing(answers[:2], answers[2:], 0.0)
+    assert not clean
+    assert cells.tolist() == [0, 1, 2, 4, 5, 6, 7]
+
+
+def test_numbers_whose_sum_is_too_large_are_numbers(kernels):
+    answers = np.full((6, 4), 3e38, np.float32)
+    answers[0] = -3e38
+    cells, clean = kernels.passing(answers[:2], answers[2:], 1.0)
+    assert clean
+    assert cells.tolist() == [0, 1, 2, 3]

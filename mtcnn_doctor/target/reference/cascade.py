@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .averages import Averages
 from .blas import one_blas_thread
 from .geometry import calibrate, square, truncate
 from .image import checked
+from .kernels import Kernels, all_finite, margin_of
 from .lanes import Lanes
 from .result import KEYPOINTS, Detection, Judged, Level, Result, Stages
 from .settings import CELL, Settings, pyramid_scales
-from .suppression import nms, nms_grid
+from .suppression import nms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,14 +62,14 @@ def detect(
     dtype: Any = np.float32,
     lanes: Lanes | None = None,
     record: Stages | None = None,
-    averages: Any = Averages,
+    kernels: Any = Kernels,
 ) -> Result:
     """Find the faces of one image.
 
     ``image``: (H, W, 3) RGB, uint8 or float32/float64 in 0..255. ``networks``: see
     :class:`.networks.Networks`. ``dtype``: of the arrays handed to them. ``lanes``: threads that
     share the work (default: none). ``record``: filled with the raw outputs of the stages.
-    ``averages``: what resamples the image, :class:`.averages.Averages` or another with its methods.
+    ``kernels``: :class:`.kernels.Kernels`, or another with its functions.
 
     ``enter(stage, step)`` is called before each piece of work, by the thread that does it, so that
     the last call tells what a crash interrupted. Stages "pnet", "rnet" and "onet" are calls of
@@ -79,7 +79,7 @@ def detect(
     Finding no face, at whatever stage, is an empty list. Raises TypeError or ValueError for an
     image of the wrong kind, and lets the networks' own exceptions pass.
     """
-    cascade = _Cascade(checked(image), networks, settings, enter or _ignore, dtype, averages)
+    cascade = _Cascade(checked(image), networks, settings, enter or _ignore, dtype, kernels)
     # The products are too small to share: more threads gain a tenth on an idle machine, and wait
     # for each other, spinning, on a busy one. What runs side by side are the lanes.
     with one_blas_thread():
@@ -119,10 +119,10 @@ class _Cascade:
         settings: Settings,
         enter: Enter,
         dtype: Any,
-        averages: Any,
+        kernels: Any,
     ) -> None:
         self.networks, self.settings, self.enter, self.dtype = networks, settings, enter, dtype
-        self.make_averages = averages
+        self.kernels = kernels
         height, width = int(image.shape[0]), int(image.shape[1])
         self.scales = pyramid_scales(height, width, settings)
         self.levels = [(math.ceil(height * s), math.ceil(width * s)) for s in self.scales]
@@ -145,7 +145,7 @@ class _Cascade:
     def propose(self) -> NDArray[np.float64]:
         """P-Net over all levels; square boxes in whole pixels."""
         self.enter("pyramid", f"column sums {self.image.shape[0]}x{self.image.shape[1]}")
-        self.averages = self.make_averages(self.image, self.dtype, self.lanes)
+        self.averages = self.kernels.averages(self.image, self.dtype, self.lanes)
         bands = [band for level in range(len(self.levels)) for band in self.bands(level)]
         found = self.lanes.map(self.propose_band, bands)
         self.non_finite += [one.non_finite for one in found if one.non_finite]
@@ -194,22 +194,17 @@ class _Cascade:
         _expect("pnet", logits, (1, 2, *grid))
         _expect("pnet", offsets, (1, 4, *grid))
         logits, offsets = logits[0].reshape(2, -1), offsets[0].reshape(4, -1)
-        usable = None
-        if not (_all_finite(logits) and _all_finite(offsets)):
-            usable = np.isfinite(logits).all(axis=0) & np.isfinite(offsets).all(axis=0)
         threshold = self.settings.thresholds[0]
-        (passed,) = np.nonzero(_may_pass(logits, threshold))
+        passed, clean = self.kernels.passing(logits, offsets, margin_of(threshold))
         probability = _face_probability(logits[:, passed].T)
         sure = probability >= threshold
-        if usable is not None:
-            sure &= usable[passed]
         passed = passed[sure]
         return _Proposals(
             band,
             passed + band.start // _STRIDE * columns,
             probability[sure],
             offsets[:, passed].T.astype(np.float64),
-            None if usable is None else f"pnet level {band.level + 1}",
+            None if clean else f"pnet level {band.level + 1}",
             None if self.record is None else (logits.reshape(2, *grid), offsets.reshape(4, *grid)),
         )
 
@@ -225,7 +220,7 @@ class _Cascade:
         corner = np.stack([column, row, column, row], axis=1) * _STRIDE + 1.0
         corner[:, 2:] += CELL - 1
         boxes = truncate(corner / scale)
-        keep = nms_grid(boxes, scores, cells, grid, scale, _PROPOSAL_OVERLAP)
+        keep = self.kernels.nms_grid(boxes, scores, cells, grid, scale, _PROPOSAL_OVERLAP)
         if self.record is not None:
             maps = [one.maps for one in found if one.maps is not None]
             logits, moves = (np.concatenate(part, axis=1) for part in zip(*maps))
@@ -290,7 +285,7 @@ class _Cascade:
         self.non_finite += [
             f"{network} crops {start + 1}-{stop}"
             for (start, stop), outputs in zip(parts, answers)
-            if not all(_all_finite(output) for output in outputs)
+            if not all(all_finite(output) for output in outputs)
         ]
         return Judged(boxes, *columns)
 
@@ -309,7 +304,7 @@ class _Cascade:
         scores = _face_probability(judged.logits)
         passed = scores > threshold
         for output in (judged.logits, judged.offsets, judged.landmarks):
-            if output is not None and not _all_finite(output):
+            if output is not None and not all_finite(output):
                 passed &= np.isfinite(output).all(axis=1)
         (indices,) = np.nonzero(passed)
         return indices, scores[indices]
@@ -331,23 +326,6 @@ def _map_size(length: int) -> int:
 def _expect(network: str, output: Any, shape: tuple[int, ...]) -> None:
     if output.shape != shape:
         raise ValueError(f"{network} answered with shape {output.shape}, expected {shape}")
-
-
-def _all_finite(values: NDArray[Any]) -> bool:
-    # A sum is finite only if all terms are; that it may overflow costs a second look, no more.
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())
-
-
-def _may_pass(logits: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    """Cells whose probability may reach the threshold: a cheap test that never says no wrongly."""
-    if threshold <= 0:
-        return np.ones(logits.shape[1], bool)
-    # Probabilities round to 1 at margins of about 37; 30 is surely before that.
-    margin = 30.0 if threshold >= 1 else min(30.0, math.log(threshold) - math.log1p(-threshold))
-    with np.errstate(invalid="ignore"):
-        may: NDArray[np.bool_] = logits[1] - logits[0] >= margin - 1e-3
-    return may
 
 
 def _face_probability(logits: NDArray[Any]) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["nms", "nms_grid"]
+__all__ = ["cells_apart", "nms", "nms_grid"]
 
 # Candidates for a pair looked at in one go: bounds memory to about 25 MiB.
 _PAIRS = 1 << 18
@@ -57,11 +57,18 @@ def nms_grid(
     ``cells``: (N,) ascending indices into the flattened ``grid`` (rows, columns). Box (i, j) spans
     fix((2i + 1) / scale) to fix((2i + 12) / scale) in x, the same with j in y.
     """
-    # With inclusive widths between a = 11 / scale and a + 2 and x1 apart by at least
-    # 2d / scale - 1, two boxes d cells apart share at most a + 3 - 2d / scale columns, and a
-    # union overlap above t needs more than t * a of them.
-    reach = max(0, math.floor((3 * scale + 11 * (1 - threshold)) / 2))
+    reach = cells_apart(scale, threshold)
     return _suppress(boxes, scores, threshold, "union", lambda: _near_cells(cells, grid, reach))
+
+
+def cells_apart(scale: float, threshold: float) -> int:
+    """How many cells apart two boxes of a level can be whose overlap exceeds a threshold.
+
+    With inclusive widths between a = 11 / scale and a + 2 and x1 apart by at least 2d / scale - 1,
+    two boxes d cells apart share at most a + 3 - 2d / scale columns, and a union overlap above t
+    needs more than t * a of them.
+    """
+    return max(0, math.floor((3 * scale + 11 * (1 - threshold)) / 2))
 
 
 def _suppress(
