@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,7 @@ MAY_IMPORT = {
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {
         "backends", "collect", "errors", "examine", "knowledge", "model", "runs", "targets",
+        "toml",
     },
     "cli": {
         "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",
@@ -118,6 +120,8 @@ COMMANDS = [
     ["check", "--backend", "numpy", "--format", "json"],
     ["check", "--backend", "numpy"],
     ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0"],
+    ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0", "--bisect", "--budget", "5"],
+    ["matrix", "numpy==2.2.6", "--dry-run"],
     ["list"],
     ["explain", "backend-crash"],
     ["check", "--python", "/bin/ls"],
@@ -135,7 +139,11 @@ def test_the_doctor_never_imports_the_patient(arguments: list[str], tmp_path: Pa
         f"json.dump(sorted(sys.modules), open({str(note)!r}, 'w'))\n"
         "sys.exit(code)\n"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, check=False)
+    subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True, check=False,
+    )  # fmt: skip
     loaded = set(json.loads(note.read_text()))
     assert not loaded & (FRAMEWORKS | {"pynvml"})
     assert not {name for name in loaded if name.startswith("mtcnn_doctor.target.")}

@@ -12,6 +12,7 @@ from mtcnn_doctor.cli.check import check
 from mtcnn_doctor.cli.explain import explain
 from mtcnn_doctor.cli.export import export
 from mtcnn_doctor.cli.list_checks import list_checks
+from mtcnn_doctor.cli.matrix import matrix
 
 
 def _version(asked: bool) -> None:
@@ -44,6 +45,7 @@ def build() -> Any:
     app.callback()(_main)
     app.command("check")(check)
     app.command("bench")(bench)
+    app.command("matrix")(matrix)
     app.command("explain")(explain)
     app.command("export")(export)
     app.command("list")(list_checks)

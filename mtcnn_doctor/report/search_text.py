@@ -73,7 +73,11 @@ def _verdict(entry: Mapping[str, Any], search: Mapping[str, Any]) -> Entries:
         "not-reproduced": "the fault did not come back, so nothing can be said of changes; "
         "more runs (--repeat N) may show it",
     }
-    return [("cure", said[entry["verdict"]])]
+    entries = [("cure", said[entry["verdict"]])]
+    if entry["verdict"] == "not-found":
+        tool = 'mtcnn-doctor matrix "PACKAGE>=OLD&<=NEW" --bisect PACKAGE'
+        entries.append(("next", f"another release of a package may: {tool}"))
+    return entries
 
 
 def _answer(answer: Mapping[str, Any], verdict: str) -> Entries:
