@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mtcnn_doctor.knowledge import Signature, match_error
+
 from ._frames import frame_lines
 
 Runs = Sequence[Mapping[str, Any]]
+
+#: How much of a list a certificate shows; the JSON report has all of it.
+_NATIVE_FRAMES, _CUDA_LIBRARIES = 10, 8
 
 _STAGES = {
     "start": "while the interpreter started",
@@ -42,13 +47,34 @@ def runs_with(runs: Runs, outcome: str, kind: str = "backend") -> Iterator[Mappi
     return (run for run in runs if run["kind"] == kind and run["outcome"] == outcome)
 
 
-def openmp_libraries(run: Mapping[str, Any]) -> list[str]:
-    """Return the paths of the OpenMP runtimes that were loaded."""
-    return [
-        library["path"]
-        for library in run.get("native_libraries") or ()
-        if library["kind"] == "openmp"
-    ]
+def libraries_of(run: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    """Return the libraries of a kind that were loaded, by the run or by the debugger's."""
+    native = run.get("native") or {}
+    seen = (*(run.get("native_libraries") or ()), *(native.get("runtimes") or ()))
+    found = {library["path"]: library for library in seen if library["kind"] == kind}
+    return list(found.values())
+
+
+def _paths(run: Mapping[str, Any], kind: str) -> list[str]:
+    return [library["path"] for library in libraries_of(run, kind)]
+
+
+def _native_frames(run: Mapping[str, Any]) -> list[str]:
+    """Return what a native debugger showed, in lines; nothing where it was not asked for."""
+    native = run.get("native")
+    if not native:
+        return []
+    if native["state"] == "no-debugger":
+        return ["gdb is not installed; install it (apt-get install gdb) and repeat this"]
+    if native["state"] == "refused":
+        return [f"gdb could not run it: {native.get('said')}"]
+    if native["state"] == "not-reproduced":
+        return [f"it did not fail in {native.get('tries')} runs under gdb"]
+    lines = []
+    if not native.get("same"):
+        lines.append(f"another end under gdb: {native.get('signal') or 'no signal'}")
+    shown = (native.get("frames") or ())[:_NATIVE_FRAMES]
+    return lines + [f"{frame['function']}  {frame['where']}".strip() for frame in shown]
 
 
 def _memory(run: Mapping[str, Any]) -> str:
@@ -59,9 +85,17 @@ def _memory(run: Mapping[str, Any]) -> str:
     text = f"peak {peak:.0f} MiB"
     if available is not None:
         text += f", {available:.0f} MiB were available at its start"
+    last, limit = memory.get("last_rss_mb"), memory.get("cgroup_limit_mb")
+    if last is not None and last < 0.9 * peak:
+        text += f", {last:.0f} MiB when it was looked at last"
+    if limit is not None:
+        text += f", limited to {limit:.0f} MiB by its control group"
     limit = memory.get("address_space_limit_mb")
     if limit is not None:
         text += f", address space limited to {limit:.0f} MiB (ulimit -v)"
+    before, after = memory.get("cgroup_oom_kills_before"), memory.get("cgroup_oom_kills_after")
+    if before is not None and after is not None:
+        text += ", " + (f"{after - before} OOM kills" if after > before else "no OOM kill")
     return text
 
 
@@ -72,11 +106,22 @@ def _last_words(run: Mapping[str, Any]) -> str:
     return lines[-1][:300] if lines else ""
 
 
+def omp_error(run: Mapping[str, Any]) -> str:
+    """Return the words of an OpenMP runtime that ended the process for finding another, or ""."""
+    for line in (run.get("stderr_tail") or "").splitlines():
+        if line.startswith("OMP: Error #15"):
+            return line.strip()[:300]
+    return ""
+
+
 def certificate(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the death certificate as evidence: what is known and not in the title already."""
     found = {
         "python frames": frame_lines(run.get("python_traceback"))[:6],
-        "openmp libraries": openmp_libraries(run),
+        "native frames": _native_frames(run),
+        "openmp libraries": _paths(run, "openmp"),
+        "blas libraries": _paths(run, "blas"),
+        "cuda libraries": _paths(run, "cuda")[:_CUDA_LIBRARIES],
         "memory": _memory(run),
         "last words": _last_words(run),
     }
@@ -90,7 +135,8 @@ def roots(run: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the findings that would explain a failure of this run."""
     causes = ("broken-install", "import-failure", "numpy-abi", "cpu-instructions")
     packages = dict.fromkeys(["numpy", run["name"]])
-    return (*(f"{cause}:{package}" for cause in causes for package in packages), *_GENERAL)
+    proven = (f"openmp-duplicates:{run['name']}",) if omp_error(run) else ()
+    return (*(f"{cause}:{package}" for cause in causes for package in packages), *proven, *_GENERAL)
 
 
 def _intruder(run: Mapping[str, Any]) -> str | None:
@@ -109,10 +155,24 @@ def _intruder(run: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _known(run: Mapping[str, Any]) -> Signature | None:
+    """Return the known error by which a process said why it ends, if it did.
+
+    A segmentation fault says nothing of itself: what stands on stderr before it may be unrelated.
+    """
+    if run.get("signal") not in (None, "SIGABRT"):
+        return None
+    known = match_error(run.get("stderr_tail") or "")
+    return known[0] if known else None
+
+
 def crash_cause(run: Mapping[str, Any]) -> str:
     """Return what is known of the cause of a crash."""
     intruder = _intruder(run)
     meaning = run.get("reason") or ""
+    known = _known(run)
+    if known is not None:
+        return f"{known.cause} ({meaning})"
     if intruder is None:
         return meaning
     return f"{intruder} replaces code of {run['name']} and died in its place ({meaning})"
@@ -120,7 +180,9 @@ def crash_cause(run: Mapping[str, Any]) -> str:
 
 def crash_advice(run: Mapping[str, Any]) -> str:
     """Return the remedy for a crash that its certificate suggests."""
-    openmp = openmp_libraries(run)
+    known = _known(run)
+    if known is not None:
+        return known.remedy
     intruder = _intruder(run)
     if intruder is not None:
         return (
@@ -136,11 +198,6 @@ def crash_advice(run: Mapping[str, Any]) -> str:
         return (
             "find out who killed it: a container or job limit, the out-of-memory killer "
             "(dmesg), or an administrator"
-        )
-    if len({path.rsplit("/", 1)[-1].split(".")[0] for path in openmp}) > 1:
-        return (
-            "two OpenMP runtimes are loaded, which is known to crash: install all native "
-            "packages from one source (pip or conda, not both)"
         )
     if run.get("signal") is None:
         return (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mtcnn_doctor.facts import Loaded, Packages
-from mtcnn_doctor.knowledge import match_error
+from mtcnn_doctor.facts import Loaded, Packages, Search
+from mtcnn_doctor.knowledge import curable, match_error
 from mtcnn_doctor.model import Finding, Findings, check, error
 
 from ._frames import frame_lines
@@ -34,6 +34,7 @@ def import_failure(
     openvino: Loaded | None = None,
     litert: Loaded | None = None,
     packages: Packages | None = None,
+    search: Search | None = None,
 ) -> Findings:
     """Report packages that are installed and cannot be imported.
 
@@ -64,10 +65,10 @@ def import_failure(
     for name, fact in facts.items():
         state = fact.get("state") if fact else None
         if fact and (state == "not-loadable" or (state in _WORDS and name in _REPORTED_HERE)):
-            yield _failed(name, fact, packages)
+            yield _failed(name, fact, packages, search)
 
 
-def _failed(name: str, fact: Loaded, packages: Packages | None) -> Finding:
+def _failed(name: str, fact: Loaded, packages: Packages | None, search: Search | None) -> Finding:
     module = _MODULES.get(name, name)
     details: dict[str, Any] = fact.get("error") or {}
     last_line = str(details.get("last_line") or "").strip()
@@ -98,6 +99,13 @@ def _failed(name: str, fact: Loaded, packages: Packages | None) -> Finding:
         if best.source:
             evidence["source"] = best.source
     evidence = {key: value for key, value in evidence.items() if value is not None}
+    fix = (
+        best.remedy
+        if best
+        else "Read the last line; install again what it names, or the package itself."
+    )
+    if curable(text) and not search:
+        fix += f" Next: mtcnn-doctor bench --backend {name} --bisect"
     title = f"{module} {_WORDS[fact.get('state', 'not-loadable')]}"
     if last_line:
         title += f": {last_line[:160]}"
@@ -109,15 +117,13 @@ def _failed(name: str, fact: Loaded, packages: Packages | None) -> Finding:
         evidence=evidence,
         effect=f"Nothing that needs {module} runs.",
         cause=best.cause if best else "",
-        fix=best.remedy
-        if best
-        else "Read the last line; install again what it names, or the package itself.",
+        fix=fix,
         commands=best.commands if best else (),
-        requires=_roots(name, module, last_line, packages),
+        requires=_roots(name, module, text, packages),
     )
 
 
-def _roots(name: str, module: str, last_line: str, packages: Packages | None) -> list[str]:
+def _roots(name: str, module: str, text: str, packages: Packages | None) -> list[str]:
     """Return the findings of which a failed import is the consequence."""
     distributions = sorted(FRAMEWORKS[name])
     if packages is not None:
@@ -125,6 +131,9 @@ def _roots(name: str, module: str, last_line: str, packages: Packages | None) ->
         distributions = [key for key in distributions if key in present]
     roots = [f"cpu-instructions:{key}" for key in distributions]
     roots += ["python-architecture", f"module-shadowed:{module}"]
+    if "OMP: Error #15" in text:
+        # Told with the run that it ended, whichever that was.
+        roots += [f"openmp-duplicates:{other}" for other in FRAMEWORKS]
     for key in distributions:
         roots += [
             f"broken-install:{key}",
@@ -140,7 +149,7 @@ def _roots(name: str, module: str, last_line: str, packages: Packages | None) ->
     if name == "tensorflow":
         for key in ("ml-dtypes", "h5py", "protobuf", "keras"):
             roots += [f"broken-install:{key}", f"numpy-abi:{key}", f"python-version:{key}"]
-    missing = re.search(r"No module named '([\w.]+)'", last_line)
+    missing = re.search(r"No module named '([\w.]+)'", text.splitlines()[-1] if text else "")
     if missing:
         # A requirement that is absent is told where requirements are judged.
         roots += [f"requirement-conflict:{key}" for key in distributions]

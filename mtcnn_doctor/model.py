@@ -191,11 +191,29 @@ def check(
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """A run's traces word for word, as they were heard: what a crash folder is made of.
+
+    ``process_map`` is the memory map when it was looked at last, ``native`` what a debugger said.
+    ``note`` tells what was special about the run, ``options`` repeat that on the command line.
+    """
+
+    fault: str = ""
+    stderr: str = ""
+    stdout: str = ""
+    process_map: str = ""
+    native: str = ""
+    note: str = ""
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Run:
     """One backend (or the user's package) run in the target, in the words of the report.
 
     Times are milliseconds, memory MiB, boxes ``[x, y, width, height]`` in pixels of the image as
-    given. ``exit_code`` follows the shell's habit (139 for SIGSEGV).
+    given. ``exit_code`` follows the shell's habit (139 for SIGSEGV). ``native`` is what a debugger
+    showed of the fault, where one was asked for. ``exhibit`` is no part of the report.
     """
 
     name: str
@@ -209,6 +227,8 @@ class Run:
     step: str | None = None
     reason: str | None = None
     python_traceback: tuple[Mapping[str, Any], ...] = ()
+    python_threads: tuple[Mapping[str, Any], ...] = ()
+    native: Mapping[str, Any] | None = None
     native_libraries: tuple[Mapping[str, Any], ...] = ()
     stderr_tail: str = ""
     error: Mapping[str, Any] | None = None
@@ -220,6 +240,12 @@ class Run:
     agreement: Mapping[str, Any] | None = None
     divergence: Mapping[str, Any] | None = None
     measurement: Mapping[str, Any] | None = None
+    exhibit: Exhibit | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ran, or was to run, and did not do what it should."""
+        return self.outcome not in (Outcome.OK, Outcome.NOT_INSTALLED)
 
 
 class Verdict(str, Enum):
@@ -232,7 +258,10 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Report:
-    """Everything one examination found out."""
+    """Everything one examination found out.
+
+    ``further`` are failed runs beside ``runs``, one of each fault, of which evidence may be kept.
+    """
 
     created: str
     command: tuple[str, ...]
@@ -243,6 +272,7 @@ class Report:
     incomplete: tuple[str, ...] = ()
     duration_s: float = 0.0
     search: Mapping[str, Any] | None = None
+    further: tuple[Run, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

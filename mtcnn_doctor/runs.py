@@ -6,13 +6,13 @@ import json
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from mtcnn_doctor import agreement
 from mtcnn_doctor.backends import Backend
 from mtcnn_doctor.gallery import Picture
-from mtcnn_doctor.model import Outcome, Run
+from mtcnn_doctor.model import Exhibit, Outcome, Run
 from mtcnn_doctor.sandbox import Ending
 from mtcnn_doctor.sandbox.certificate import MEANINGS, killed_for_memory, says_out_of_memory
 
@@ -82,6 +82,7 @@ def run_of(
         step=place[1],
         reason=reason,
         python_traceback=tuple(frames) if failed else (),
+        python_threads=ending.python_threads if failed else (),
         native_libraries=ending.native_libraries,
         stderr_tail=ending.stderr[-_STDERR_TAIL:] if failed else "",
         error={k: v for k, v in error.items() if k != "traceback"} if error else None,
@@ -96,6 +97,7 @@ def run_of(
         ),
         agreement=agreed,
         measurement=_measurement(ending, load or {}),
+        exhibit=Exhibit(ending.fault, ending.stderr, ending.stdout, ending.process_map),
     )
 
 
@@ -308,6 +310,7 @@ def not_installed(backend: str, reason: str | None = None) -> Run:
 
 def run_to_dict(run: Run) -> dict[str, Any]:
     """Return a run as the plain data of the report and of the fact ``runs``."""
-    data = asdict(run)
+    data = asdict(replace(run, exhibit=None))
+    del data["exhibit"]
     data["outcome"] = run.outcome.value
     return data

@@ -111,6 +111,8 @@ def bench(
             help="Import this before the framework, as your program does; repeatable.",
         ),
     ] = None,
+    keep: options.KeepOption = None,
+    native: options.NativeOption = False,
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
@@ -123,6 +125,7 @@ def bench(
     """Measure backends: faces, times by stage, memory. A crash gives its certificate."""
     config = configuration.find(Path.cwd())
     options.check_output(output)
+    options.check_keep(keep)
     limit = options.timeout(timeout, config.timeout)
     from mtcnn_doctor.report.progress import Progress
 
@@ -151,9 +154,11 @@ def bench(
                 timeout_s=limit,
                 command=["mtcnn-doctor", *sys.argv[1:]],
                 listener=progress.hear,
+                native=native,
                 search=search,
             )
         )
+    report = options.keep(report, keep)
     code = exit_code(report, "error")
     if report.search is not None and report.search["interrupted"]:
         code = EXIT_INTERRUPTED

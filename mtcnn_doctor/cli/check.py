@@ -57,6 +57,8 @@ def check(
         Path | None,
         typer.Option("--facts", metavar="FILE", help="Judge recorded facts, or a JSON report."),
     ] = None,
+    keep: options.KeepOption = None,
+    native: options.NativeOption = False,
     format: options.FormatOption = options.Format.TEXT,
     output: options.OutputOption = None,
     verbose: options.VerboseOption = False,
@@ -66,6 +68,10 @@ def check(
     """Check whether MTCNN runs on an interpreter and finds the right faces."""
     config = configuration.find(Path.cwd())
     options.check_output(output)
+    options.check_keep(keep)
+    if facts is not None and (keep is not None or native):
+        option = "--keep" if keep is not None else "--native"
+        raise UsageError(f"{option} is for runs, and --facts makes none; leave one of them out")
     checks = registry.load(config.plugins)
     run_level = level or config.level or 2
     ignored = options.split([*(ignore or ()), *config.ignore])
@@ -99,12 +105,14 @@ def check(
                     images=options.images(image or config.images),
                     timeout_s=limit,
                     expect_gpu=expect_gpu,
+                    native=native,
                     command=command,
                     plugin_failures=failures,
                     listener=progress.hear,
                     started=early.BEGAN,
                 )
             )
+    report = options.keep(report, keep)
     threshold = fail_on.value if fail_on is not None else config.fail_on or "error"
     code = exit_code(report, threshold)
     show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import IO, Annotated
@@ -18,6 +19,7 @@ import typer
 from mtcnn_doctor.cli import abandon_stdout
 from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S
 from mtcnn_doctor.errors import UsageError
+from mtcnn_doctor.model import Report
 from mtcnn_doctor.subjects import SUBJECTS
 
 
@@ -58,6 +60,14 @@ OutputOption = Annotated[
 TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="Limit of each phase (default 120)."),
+]
+KeepOption = Annotated[
+    Path | None,
+    typer.Option("--keep", metavar="DIR", help="Keep a folder of evidence for each failed run."),
+]
+NativeOption = Annotated[
+    bool,
+    typer.Option("--native", help="Run what crashed or hung again under gdb, for its stack."),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, too.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is wrong.")]
@@ -141,6 +151,41 @@ def check_output(path: Path | None) -> None:
         raise UsageError(f"--output {path} is a folder; name a file in it")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--output {path}: its folder does not exist; make it first")
+
+
+def check_keep(folder: Path | None) -> None:
+    """Fail before the work rather than after it when evidence cannot be kept.
+
+    Raises:
+        UsageError: it is no folder, cannot be written to, or the folder above it is missing.
+    """
+    if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--keep {folder} is a file; name a folder")
+    place = folder if folder.exists() else folder.absolute().parent
+    if not place.is_dir():
+        raise UsageError(f"--keep {folder}: the folder above it does not exist; make it first")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"--keep {folder}: {place} cannot be written to; name another folder")
+
+
+def keep(report: Report, folder: Path | None) -> Report:
+    """Keep the evidence of the failed runs, if that was asked for; say on stderr where it is.
+
+    Evidence that cannot be written makes the report incomplete, and does not lose it.
+    """
+    if folder is None:
+        return report
+    from mtcnn_doctor.report import keep as kept
+
+    try:
+        for path in kept.keep(report, folder):
+            print(f"evidence kept in {path}", file=sys.stderr)
+    except OSError as error:
+        reason = f"--keep {folder}: evidence could not be written: {error.strerror}"
+        return replace(report, incomplete=(*report.incomplete, reason))
+    return report
 
 
 @contextmanager

@@ -90,7 +90,8 @@ class Request:
     before it has ended, so that even import times are undisturbed. ``size`` (width, height)
     resizes every image, to exactly that if ``exact``. ``subjects`` are the user's own packages to
     run, or "all" that are installed; with ``only_subjects`` they choose the backends beside them.
-    ``rate`` measures the machine's own speed.
+    ``rate`` measures the machine's own speed. ``native`` runs what crashed or hung once more under
+    a debugger.
     """
 
     target: Target
@@ -111,6 +112,7 @@ class Request:
     alone: bool = False
     timeout_s: float = 120.0
     expect_gpu: bool = False
+    native: bool = False
     command: Sequence[str] = ()
     plugin_failures: Sequence[Finding] = ()
     listener: Listener | None = None
@@ -149,6 +151,7 @@ def ask_child(
     limit_s: float | None = None,
     environment: Mapping[str, str] | None = None,
     also: Listener | None = None,
+    debugger: str | None = None,
 ) -> Ending:
     """Send a child into the target and return its ending.
 
@@ -160,6 +163,7 @@ def ask_child(
         limit_s: A shorter limit of each phase than the request's.
         environment: Variables to set on top of the target's.
         also: Another listener, for this child alone.
+        debugger: Path of a native debugger to run it under.
 
     Raises:
         UsageError: the target is no Python, or too old.
@@ -170,6 +174,7 @@ def ask_child(
         label,
         timeout_s=min(request.timeout_s, limit_s or request.timeout_s),
         environment={**request.target.environment, **(environment or {})},
+        debugger=debugger,
     )
     return run_in_target(request, launch, before_go, also)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from mtcnn_doctor import agreement, gallery
 from mtcnn_doctor.backends import Backend
-from mtcnn_doctor.collect import subjects
+from mtcnn_doctor.collect import native, subjects
 from mtcnn_doctor.collect.choice import choose, installed_version, is_present, ready
 from mtcnn_doctor.collect.images import Album, album_of, decode
 from mtcnn_doctor.collect.load import LoadWatch
@@ -76,6 +76,9 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
         compare_with_numpy(collected, album.of_unknown_faces())
         for backend in present:
             _trace_wrong_result(request, collected, album, backend)
+            orders, environment = _orders(request, backend, album)
+            run = collected.runs[backend.name]
+            collected.runs[backend.name] = native.looked_at(request, run, orders, environment)
         subjects.finish(work)
     # In the order asked for, whatever order they finished in.
     collected.runs = {b.name: collected.runs[b.name] for b in chosen if b.name in collected.runs}
@@ -121,21 +124,8 @@ def _run_backend(
     decoding: Future[list[str]],
     turn: threading.Lock,
 ) -> None:
-    orders = {
-        "task": "reference",
-        "backend": backend.name,
-        "module": backend.module,
-        "images": album.orders(),
-        "runs": request.runs or (3 if request.level >= 3 else 1),
-        "warmup": request.warmup,
-        "threads": request.tuning.threads,
-        "lanes": request.tuning.lanes,
-        "mitigations": {"import_first": list(request.tuning.before)},
-        **_manner(request, backend),
-    }
+    orders, environment = _orders(request, backend, album)
     watch = LoadWatch()
-    # The other backends are told in their networks; BLAS reads variables when it is loaded.
-    environment = blas_threads(request.tuning.threads) if backend.module == "numpy" else {}
     with ExitStack() as until_it_ends:
 
         def take_turn() -> None:
@@ -172,6 +162,27 @@ def _run_backend(
             collected.facts.setdefault("nondeterministic", {})[backend.name] = [
                 {"image": m["image"], "distinct": m["distinct_results"]} for m in varying
             ]
+
+
+def _orders(
+    request: Request, backend: Backend, album: Album
+) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """Return the orders of a backend's child and what is set in its environment."""
+    orders = {
+        "task": "reference",
+        "backend": backend.name,
+        "module": backend.module,
+        "images": album.orders(),
+        "runs": request.runs or (3 if request.level >= 3 else 1),
+        "warmup": request.warmup,
+        "threads": request.tuning.threads,
+        "lanes": request.tuning.lanes,
+        "mitigations": {"import_first": list(request.tuning.before)},
+        **_manner(request, backend),
+    }
+    # The other backends are told in their networks; BLAS reads variables when it is loaded.
+    environment = blas_threads(request.tuning.threads) if backend.module == "numpy" else {}
+    return orders, environment
 
 
 def _manner(request: Request, backend: Backend) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mtcnn_doctor.backends import Backend
+from mtcnn_doctor.collect import native
 from mtcnn_doctor.collect.choice import installed_version, is_present
 from mtcnn_doctor.collect.images import Album
 from mtcnn_doctor.collect.load import LoadWatch
@@ -67,14 +68,7 @@ def start(work: Work, pool: ThreadPoolExecutor) -> list[Future[None]]:
 
 def _run_subject(work: Work, subject: Subject) -> None:
     request, collected = work.request, work.collected
-    orders = {
-        "task": "subject",
-        "subject": subject.name,
-        "module": subject.module,
-        "images": work.album.orders(),
-        "runs": request.runs or (3 if request.level >= 3 else 1),
-        "warmup": request.warmup,
-    }
+    orders = _orders(work, subject)
     watch = LoadWatch()
     label = f"package {subject.name}"
     with ExitStack() as until_it_ends:
@@ -110,13 +104,26 @@ def _run_subject(work: Work, subject: Subject) -> None:
         collected.subjects[subject.name] = run
 
 
+def _orders(work: Work, subject: Subject) -> dict[str, Any]:
+    return {
+        "task": "subject",
+        "subject": subject.name,
+        "module": subject.module,
+        "images": work.album.orders(),
+        "runs": work.request.runs or (3 if work.request.level >= 3 else 1),
+        "warmup": work.request.warmup,
+    }
+
+
 def finish(work: Work) -> None:
-    """Put the subjects' runs in order, trace wrong ones, compare on the user's images."""
+    """Put the subjects' runs in order, trace those that failed, compare on the user's images."""
     collected = work.collected
     collected.subjects = {n: collected.subjects[n] for n in SUBJECTS if n in collected.subjects}
     for name, run in collected.subjects.items():
         if run.outcome is Outcome.WRONG_RESULT:
             collected.subjects[name] = _traced(work, run)
+        orders = _orders(work, SUBJECTS[name])
+        collected.subjects[name] = native.looked_at(work.request, collected.subjects[name], orders)
     truth = collected.runs.get("numpy")
     if truth is None or truth.outcome is not Outcome.OK:
         return

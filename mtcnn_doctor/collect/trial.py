@@ -97,6 +97,21 @@ class Laboratory(AbstractContextManager["Laboratory"]):
         opencv.set_result(None)
         self._given = decode(self._request, self._collected, self._album, opencv)
 
+    def _decode_under(self, change: Change, limit_s: float, until: float) -> None:
+        """Decode the images under a change: without one, NumPy itself may not load."""
+        request = self._request
+        # An empty variable stands for one that is taken away.
+        variables = {**dict.fromkeys(change.without, ""), **change.set}
+        target = request.target
+        changed = replace(
+            request,
+            target=replace(target, environment={**target.environment, **variables}),
+            timeout_s=max(1.0, min(limit_s, until - time.monotonic())),
+        )
+        opencv: Future[None] = Future()
+        opencv.set_result(None)
+        self._given = decode(changed, self._collected, self._album, opencv)
+
     def images(self) -> list[str]:
         """Return the names of the images that were decoded, in the order of running."""
         if self._given is None:
@@ -129,6 +144,8 @@ class Laboratory(AbstractContextManager["Laboratory"]):
         self, backend: Backend, change: Change, manner: Manner, limit_s: float, until: float
     ) -> Run:
         request, tuning = self._request, self._request.tuning
+        if not self._given:
+            self._decode_under(change, limit_s, until)
         orders = dict(change.orders)
         threads = orders.get("threads", tuning.threads) or None
         device = orders.get("device", tuning.device)

@@ -36,6 +36,7 @@ class BenchRequest:
     timeout_s: float = 120.0
     command: Sequence[str] = ()
     listener: Listener | None = None
+    native: bool = False
     search: SearchRequest = field(default_factory=SearchRequest)
 
 
@@ -67,10 +68,13 @@ def bench(request: BenchRequest) -> Report:
         timeout_s=request.timeout_s,
         command=[source.hide(word) for word in request.command],
         listener=request.listener,
+        native=request.native,
     )
     report = examine(examination)
     refused = [image for image in report.facts.get("images") or () if image.get("error")]
-    if source.images and len(refused) == len(source.images):
+    # Where a framework dies while it is imported, so does what decodes, and that is the finding.
+    loads = not any(run.failed and run.stage in ("start", "import") for run in report.runs)
+    if source.images and len(refused) == len(source.images) and loads:
         first = refused[0]
         raise UsageError(f"--source {first['path']} could not be decoded: {first['error']}")
     _check_device(request.tuning.device, report.runs)

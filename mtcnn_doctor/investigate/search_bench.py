@@ -23,9 +23,10 @@ from mtcnn_doctor.knowledge.mitigations import (
     Mitigation,
     Provocation,
     candidates,
+    curable,
     provocations,
 )
-from mtcnn_doctor.model import Outcome, Report, Run
+from mtcnn_doctor.model import Exhibit, Outcome, Report, Run
 from mtcnn_doctor.runs import run_to_dict
 
 DEFAULT_BUDGET_S = 300.0
@@ -59,6 +60,7 @@ class _Work:
     until: float
     repeats: list[dict[str, Any]] = field(default_factory=list)
     searches: list[dict[str, Any]] = field(default_factory=list)
+    further: list[Run] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         """Tell the person who waits."""
@@ -66,6 +68,13 @@ class _Work:
             if self.wanted.bisect and not text.startswith(" "):
                 text += f" ({max(0.0, self.until - time.monotonic()):.0f} s left)"
             self.request.listener("search", {"t": "note", "text": text})
+
+    def remember(self, run: Run, note: str, options: tuple[str, ...] = ()) -> None:
+        """Remember a failed run as evidence, where its fault was not seen before."""
+        faults = [(other.name, fault_of(other)) for other in (*self.report.runs, *self.further)]
+        if (run.name, fault_of(run)) not in faults:
+            exhibit = replace(run.exhibit or Exhibit(), note=note, options=options)
+            self.further.append(replace(run, exhibit=exhibit))
 
     @property
     def packages(self) -> Mapping[str, Any]:
@@ -120,6 +129,7 @@ def searched(report: Report, request: Request, wanted: SearchRequest) -> Report:
         report,
         findings=judged.findings,
         search=search,
+        further=tuple(work.further),
         duration_s=report.duration_s + spent,
     )
 
@@ -128,18 +138,33 @@ def _all_backends(work: _Work) -> None:
     for run in work.report.runs:
         if run.kind != "backend" or run.outcome is Outcome.NOT_INSTALLED:
             continue
-        loads = run.outcome is not Outcome.NOT_LOADABLE
+        loads = run.outcome is not Outcome.NOT_LOADABLE or _searchable(run)
         seen = _repeat(work, run) if work.wanted.repeat and loads else None
         if not work.wanted.bisect:
             continue
-        if run.outcome in _SEARCHABLE or (seen is not None and seen.failed):
+        if _searchable(run) or (seen is not None and seen.failed):
             before = work.request.tuning.before
             _search(work, run, before, seen if seen is not None and seen.failed else None)
         elif run.outcome is Outcome.OK:
             _provoke(work, run)
         else:
-            # An import error names its cause, and has findings of its own.
+            # Most import errors name what is missing, which no change of the process brings.
             work.searches.append(_without_search(run, "not-searched", run.outcome.value))
+
+
+def _searchable(run: Run, module: str | None = None) -> bool:
+    """Whether a fault is of a kind that a change in the process may cure.
+
+    With ``module`` an import error counts only where it is that module's.
+    """
+    if run.outcome is not Outcome.NOT_LOADABLE:
+        return run.outcome in _SEARCHABLE
+    return run.error is not None and curable(_said(run)) and module in (None, run.step)
+
+
+def _said(run: Run) -> str:
+    error = run.error or {}
+    return f"{error.get('type')}: {error.get('message')}"
 
 
 # -- how often ---------------------------------------------------------------------------------
@@ -157,7 +182,10 @@ def _repeat(work: _Work, run: Run) -> Attempt:
         for number in range(1, asked + 1):
             so_far = f", {attempt.failed} failed so far" if number > 1 else ""
             work.note(f"{run.name}: fresh process {number} of {asked}{so_far}")
-            attempt.faults.append(fault_of(runner((), manner).run))
+            ended = runner((), manner).run
+            attempt.faults.append(fault_of(ended))
+            if ended.failed:
+                work.remember(ended, f"in fresh process {number} of {asked}")
     except OutOfTime:
         pass  # the number of runs tells
     finally:
@@ -188,8 +216,12 @@ def _search(
     before: tuple[str, ...],
     seen: Attempt | None = None,
     provocation: Provocation | None = None,
+    failed: Run | None = None,
 ) -> None:
-    """Search for what cures a backend that failed; what was found goes into ``work``."""
+    """Search for what cures a backend that failed; what was found goes into ``work``.
+
+    ``failed`` is the run that did, where it is not ``run``.
+    """
     tuning = work.request.tuning
     lanes = Manner(lanes=tuning.lanes)
     measured = Manner(tuning.lanes, work.request.runs or 1, work.request.warmup)
@@ -200,7 +232,7 @@ def _search(
         manners = [lanes]
     search = Search(
         _runner(work, run, before, work.until),
-        candidates(_circumstances(work, run, before)),
+        candidates(_circumstances(work, failed or run, before)),
         list(dict.fromkeys(manners)),
         seen=seen,
         repeat=work.wanted.repeat,
@@ -255,8 +287,11 @@ def _provoke(work: _Work, run: Run) -> None:
             break
         tried.append(row.id)
         # What cannot be imported beside it is another package's fault, told by `check`.
-        if trial.run.outcome in _SEARCHABLE:
-            _search(work, run, (*before, *others), provocation=row)
+        if _searchable(trial.run, backend.module):
+            said = f"after an import of {', '.join(others)}; it works alone"
+            options = tuple(word for name in others for word in ("--import-first", name))
+            work.remember(trial.run, said, options)
+            _search(work, run, (*before, *others), provocation=row, failed=trial.run)
             return
     work.searches.append({**_without_search(run, "no-fault", ""), "provocations": tried})
 
@@ -276,6 +311,7 @@ def _circumstances(work: _Work, run: Run, before: Sequence[str]) -> Circumstance
         modules=frozenset(name for name in present if is_present(present, name)),
         environment={**os.environ, **target.environment},
         before=tuple(before),
+        said=_said(run),
     )
 
 

@@ -24,6 +24,8 @@ from mtcnn_doctor.knowledge.mitigations import (
     Provocation,
     candidates,
     compatible,
+    curable,
+    library_in,
     provocations,
 )
 
@@ -37,7 +39,9 @@ __all__ = [
     "companion_series",
     "compatible",
     "cpu_needs",
+    "curable",
     "end_of_life",
+    "library_in",
     "loose_pins",
     "match_error",
     "numpy2_support",

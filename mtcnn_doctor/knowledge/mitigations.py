@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -32,8 +33,8 @@ ORDERS: dict[str, type] = {
 }
 _REQUIRED = ("id", "title", "cost", "price", "why", "remedy", "source", "reviewed")
 _OPTIONAL = (
-    "set", "remove", "orders", "backends", "platforms", "device", "module", "before", "group",
-    "unsafe", "code",
+    "set", "remove", "orders", "backends", "platforms", "device", "module", "fault", "before",
+    "group", "unsafe", "code",
 )  # fmt: skip
 
 
@@ -60,6 +61,7 @@ class Mitigation:
     platforms: tuple[str, ...] = ()
     device: str = ""
     module: str = ""
+    fault: str = ""
     before: bool = False
     group: str = ""
     unsafe: bool = False
@@ -91,7 +93,8 @@ class Circumstances:
     """What decides which mitigations make sense.
 
     ``environment`` is what the target's processes are started with; ``before`` the modules that
-    are imported before the framework; ``module`` the framework's own.
+    are imported before the framework; ``module`` the framework's own; ``said`` the text of
+    the exception, where there was one.
     """
 
     backend: str
@@ -101,6 +104,26 @@ class Circumstances:
     modules: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
+    said: str = ""
+
+
+#: Stands in a row for the library that an error names.
+_LIBRARY = "{library}"
+_NAMED = re.compile(r"(?<![^\s'\"(:])(/[^\s:'\"]+\.so[.\d]*)")
+
+
+def library_in(message: str) -> str:
+    """Return the path of the shared library that an import error names first, or ""."""
+    found = _NAMED.search(message)
+    return found[1] if found else ""
+
+
+def curable(message: str) -> bool:
+    """Whether an import error is of a kind that a change in the process may cure.
+
+    Others name what is missing or does not fit: no variable and no order of imports brings that.
+    """
+    return any(re.search(row["pattern"], message) for row in table("mitigations")["curable"])
 
 
 @cache
@@ -129,7 +152,8 @@ def provocations() -> tuple[Provocation, ...]:
 
 def candidates(circumstances: Circumstances) -> list[Mitigation]:
     """Return the mitigations that would change something here, cheapest first."""
-    return [row for row in mitigations() if _applies(row, circumstances)]
+    rows = (_filled(row, circumstances) for row in mitigations())
+    return [row for row in rows if row is not None and _applies(row, circumstances)]
 
 
 def compatible(rows: Iterable[Mitigation]) -> list[Mitigation]:
@@ -141,6 +165,22 @@ def compatible(rows: Iterable[Mitigation]) -> list[Mitigation]:
     return chosen
 
 
+def _filled(row: Mitigation, here: Circumstances) -> Mitigation | None:
+    """Return a row with the library that the fault names; None where it needs one, and none is."""
+    if not any(_LIBRARY in value for value in row.set.values()):
+        return row
+    library = library_in(here.said)
+    if not library:
+        return None
+    before = here.environment
+    variables = {}
+    for name, value in row.set.items():
+        value = value.replace(_LIBRARY, library)
+        # What is preloaded already stays.
+        variables[name] = f"{value}:{before[name]}" if before.get(name) else value
+    return replace(row, set=variables, code=row.code.replace(_LIBRARY, library))
+
+
 def _applies(row: Mitigation, here: Circumstances) -> bool:
     if row.backends and here.backend not in row.backends:
         return False
@@ -149,6 +189,8 @@ def _applies(row: Mitigation, here: Circumstances) -> bool:
     if row.device and row.device != ("cpu" if here.device.lower() == "cpu" else "gpu"):
         return False
     if row.module and row.module not in here.modules:
+        return False
+    if row.fault and not re.search(row.fault, here.said):
         return False
     if row.before and not here.before:
         return False

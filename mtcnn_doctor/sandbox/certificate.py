@@ -53,6 +53,8 @@ def signal_name(returncode: int) -> str | None:
 
 
 _FRAME = re.compile(r'^  File "(?P<file>[^"]*)", line (?P<line>\d+|\?\?\?) in (?P<function>.*)$')
+_MOST_THREADS = 64
+_NUMBER = re.compile(r"0x[0-9a-f]+")
 #: Lines that belong to our own thread, which listens for the doctor.
 _OUR_THREAD = re.compile(r"mtcnn_doctor/target/channel\.py$")
 
@@ -60,30 +62,69 @@ _OUR_THREAD = re.compile(r"mtcnn_doctor/target/channel\.py$")
 def python_frames(fault_text: str) -> list[dict[str, Any]]:
     """Return the Python frames of the faulting thread, innermost first, from faulthandler's text.
 
-    The thread that faulthandler calls current is taken; where it names none (a report asked for
-    from outside), the longest thread that is not the doctor's own listener.
+    See :func:`python_threads` for which thread that is.
     """
-    threads: list[tuple[bool, list[dict[str, Any]]]] = []
+    threads = python_threads(fault_text)
+    frames: list[dict[str, Any]] = threads[0]["frames"] if threads else []
+    return frames
+
+
+def python_threads(fault_text: str) -> list[dict[str, Any]]:
+    """Return every thread with its frames, innermost first, but for the doctor's own listener.
+
+    The thread that the report is about comes first and is marked ``current``: the one that
+    faulthandler calls so. Where it names none, or our listener, it is the longest; where a hanging
+    process was asked for its stacks while its main thread waits for lanes, a lane that works.
+    """
+    told = [thread for thread in _threads(fault_text) if thread["frames"]]
+    # The last report wins: one asked for while hanging may be followed by a fatal one.
+    last = {t["thread"]: t for t in told if not _is_listener(t["frames"])}
+    if not last:
+        return []
+    named = [thread["thread"] for thread in told if thread["current"]]
+    longest = max(last, key=lambda number: len(last[number]["frames"]))
+    chosen = named[-1] if named and named[-1] in last else longest
+    if "Fatal Python error" not in fault_text and _stands_in(last[chosen], "map"):
+        working = [number for number, thread in last.items() if _stands_in(thread, "piece")]
+        chosen = max(working, key=lambda number: len(last[number]["frames"]), default=chosen)
+    order = [chosen, *(number for number in last if number != chosen)][:_MOST_THREADS]
+    return [
+        {"thread": number, "current": number == chosen, "frames": last[number]["frames"][:40]}
+        for number in order
+    ]
+
+
+def _stands_in(thread: dict[str, Any], function: str) -> bool:
+    """Whether a thread is inside a function of ``target/tasks/stages.py``."""
+    return any(
+        frame["function"] == function
+        and frame["file"].replace("\\", "/").endswith("mtcnn_doctor/target/tasks/stages.py")
+        for frame in thread["frames"]
+    )
+
+
+def _threads(fault_text: str) -> list[dict[str, Any]]:
+    threads: list[dict[str, Any]] = []
     for line in fault_text.splitlines():
         if line.startswith(("Current thread", "Thread 0x", "Stack (most recent call first)")):
-            threads.append((line.startswith("Current"), []))
+            number = _NUMBER.search(line)
+            threads.append(
+                {
+                    "thread": number[0] if number else "",
+                    "current": line.startswith("Current"),
+                    "frames": [],
+                }
+            )
         elif threads and (match := _FRAME.match(line)):
-            number = match["line"]
-            threads[-1][1].append(
+            at = match["line"]
+            threads[-1]["frames"].append(
                 {
                     "file": match["file"],
-                    "line": int(number) if number.isdigit() else None,
+                    "line": int(at) if at.isdigit() else None,
                     "function": match["function"].strip(),
                 }
             )
-    current = [frames for is_current, frames in threads if is_current and frames]
-    if current:
-        # The last report wins: one asked for while hanging may be followed by a fatal one.
-        chosen = current[-1]
-        if not _is_listener(chosen):
-            return chosen[:40]
-    others = [frames for _, frames in threads if frames and not _is_listener(frames)]
-    return max(others, key=len)[:40] if others else []
+    return threads
 
 
 def _is_listener(frames: list[dict[str, Any]]) -> bool:
@@ -95,7 +136,8 @@ def _is_listener(frames: list[dict[str, Any]]) -> bool:
 
 #: Words on stderr by which native code says that memory ran out before it aborted.
 _NATIVE_OOM = re.compile(
-    r"std::bad_alloc|out of memory|cannot allocate memory|can't allocate memory"
+    # Of static TLS there is little, however much memory there is.
+    r"std::bad_alloc|out of memory|cannot allocate memory(?! in static TLS)|can't allocate memory"
     r"|failed to allocate|MemoryError|OpenBLAS.*(?:allocation|memory)",
     re.IGNORECASE,
 )

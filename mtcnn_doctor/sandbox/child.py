@@ -14,14 +14,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mtcnn_doctor.sandbox import breadcrumb, certificate, evidence, libraries
+from mtcnn_doctor.sandbox import breadcrumb, certificate, evidence, libraries, native, strays
+from mtcnn_doctor.sandbox.ending import Ending, NotPython, TargetTooOld
 from mtcnn_doctor.sandbox.identify import version_isolated
 from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE, Launch
-from mtcnn_doctor.sandbox.streams import Capture, Lines, Pipe, inheritance, read_in_thread
+from mtcnn_doctor.sandbox.streams import (
+    Capture,
+    Lines,
+    NarrowPipe,
+    Pipe,
+    inheritance,
+    read_in_thread,
+)
 
 _BOOTSTRAP = Path(__file__).resolve().parent.parent / "target" / "bootstrap.py"
 
@@ -30,66 +37,16 @@ _BOOTSTRAP = Path(__file__).resolve().parent.parent / "target" / "bootstrap.py"
 START_LIMIT_S = 30.0
 #: How long pipes may stay open after the death of the child before whoever holds them is killed.
 _DRAIN_S = 0.1
-#: How long a hanging child gets to write its Python stack.
+#: How long a hanging child gets to write its Python stack, and a debugger its native ones.
 _STACK_S = 0.3
+_DEBUGGER_S = 60.0
+#: At most so long while it still writes: there may be a hundred threads.
+_MOST_STACK_S = 3.0
 
 _living: set[Child] = set()
 _living_lock = threading.Lock()
 #: Set while everything is being ended: a child that was on its way is ended as it starts.
 _ending_all = threading.Event()
-
-
-class NotPython(Exception):
-    """The target interpreter does not behave like a Python interpreter."""
-
-
-class TargetTooOld(Exception):
-    """The target interpreter is older than the oldest Python the worker runs on."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """All that was heard of a child and how it ended; the death certificate where it died.
-
-    ``returncode`` is the system's (negative for a signal), ``exit_code`` the shell's.
-    ``completed`` says that the worker reported the end of its task before the process ended.
-    """
-
-    label: str
-    messages: tuple[dict[str, Any], ...]
-    returncode: int
-    completed: bool
-    timed_out: str | None
-    limit_s: float
-    stage: str | None
-    step: str | None
-    stdout: str
-    stdout_bytes: int
-    stderr: str
-    stderr_bytes: int
-    fault: str
-    python_frames: tuple[dict[str, Any], ...]
-    native_libraries: tuple[dict[str, str], ...]
-    memory: dict[str, Any]
-    peak_rss_mb: float | None
-    lifetime_s: float
-    certificate_ms: float
-    strays_killed: int
-    exit_code: int = field(init=False)
-    signal: str | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "exit_code", certificate.exit_code(self.returncode))
-        object.__setattr__(self, "signal", certificate.signal_name(self.returncode))
-
-    def of(self, kind: str) -> list[dict[str, Any]]:
-        """Return the messages of one kind, in the order they came."""
-        return [message for message in self.messages if message.get("t") == kind]
-
-    def last(self, kind: str) -> dict[str, Any] | None:
-        """Return the last message of one kind."""
-        found = self.of(kind)
-        return found[-1] if found else None
 
 
 Listener = Callable[[str, dict[str, Any]], None]
@@ -118,11 +75,14 @@ class Child:
         self._messages: list[dict[str, Any]] = []
         self._token = uuid.uuid4().hex
         self._process: subprocess.Popen[bytes] | None = None
-        self._last_libraries: list[str] = []
+        self._last_map = ""
+        self._fault = Capture()
+        self._first_time = False
         self._death_time = 0.0
         self._cancelled = False
         self._peak_of_dead: float | None = None
         self._sampled_peak: float | None = None
+        self._sampled_rss: float | None = None
 
     def run(self) -> Ending:
         """Start the child, hear it to its end and return all that is known.
@@ -152,8 +112,8 @@ class Child:
     def _run(self, folder: Path) -> Ending:
         (folder / "orders.json").write_text(json.dumps(dict(self.launch.orders)), encoding="utf-8")
         breadcrumb.create(folder / "breadcrumb")
-        answers, go, fault = Pipe(), Pipe(child_reads=True), Pipe()
-        streams = {name: Capture() for name in ("stdout", "stderr", "fault")}
+        answers, go, fault = Pipe(), Pipe(child_reads=True), NarrowPipe()
+        streams = {"stdout": Capture(), "stderr": Capture(), "fault": self._fault}
         counters = evidence.oom_counters()
         started = time.monotonic()
         process = self._spawn(folder, answers, go, fault)
@@ -169,7 +129,7 @@ class Child:
         lines = Lines(self._take_line)
         threads = [
             read_in_thread(answers.ours, lines.feed),
-            read_in_thread(fault.ours, streams["fault"].feed),
+            read_in_thread(fault.ours, self._hear_fault),
             # Popen's own file objects would close the descriptors a second time.
             read_in_thread(_detach(process.stdout), streams["stdout"].feed),
             read_in_thread(_detach(process.stderr), streams["stderr"].feed),
@@ -201,6 +161,8 @@ class Child:
             str(folder),
             *(str(pipe.inherit()) for pipe in (answers, go, fault)),
         ]
+        if self.launch.debugger is not None:
+            command, environment = native.under(self.launch.debugger, command, environment)
         arguments: dict[str, Any] = dict(inherited)
         if sys.platform == "win32":
             arguments["creationflags"] = subprocess.CREATE_NEW_PROCESS_GROUP
@@ -291,6 +253,7 @@ class Child:
                 deadline = time.monotonic() + self.launch.timeout_s
             if payload["t"] == "phase":
                 phase = str(payload.get("name", ""))
+                self._first_time = not payload.get("run")
                 deadline = time.monotonic() + self.launch.timeout_s
             elif payload["t"] == "ready":
                 deadline = None
@@ -309,23 +272,68 @@ class Child:
 
     def _sample(self, phase: str) -> None:
         """Look at the living child: a death leaves neither a map nor a peak of memory."""
-        if self._process is None:
-            return
-        self._sampled_peak = evidence.peak_of_living(self._process.pid) or self._sampled_peak
-        if phase.startswith(("import", "build", "start")):
-            self._last_libraries = libraries.mapped_by(self._process.pid) or self._last_libraries
+        self._look_at_memory()
+        # Reading a map disturbs the child a little, and what is measured is not to be disturbed.
+        # Libraries that are loaded late come with the first run of an image.
+        if phase.startswith(("import", "build", "start")) or self._first_time:
+            self._look_at_map()
+
+    def _look_at_memory(self) -> None:
+        if self._process is not None:
+            peak, rss = evidence.memory_of_living(self._process.pid)
+            self._sampled_peak = peak or self._sampled_peak
+            self._sampled_rss = rss or self._sampled_rss
+
+    def _look_at_map(self) -> None:
+        if self._process is not None:
+            self._last_map = libraries.process_map(self._process.pid) or self._last_map
+
+    def _hear_fault(self, data: bytes) -> None:
+        """Take the fault handler's words; look at the child when it says the first of them.
+
+        The handler runs in the dying process, which waits until it is heard out.
+        """
+        if self._fault.total == 0:
+            self._look_at_map()
+            self._look_at_memory()
+        self._fault.feed(data)
 
     def _stop_hanging(self) -> None:
         process = self._process
         assert process is not None
-        self._last_libraries = libraries.mapped_by(process.pid) or self._last_libraries
-        if self._heard("hello") and hasattr(signal, "SIGUSR1"):
+        self._look_at_map()
+        if self.launch.debugger is not None:
+            self._interrupt_for_debugger()
+        elif self._heard("hello") and hasattr(signal, "SIGUSR1"):
             try:
                 process.send_signal(signal.SIGUSR1)
             except OSError:
                 pass  # just died
-            time.sleep(_STACK_S)
+            self._hear_stacks()
         self._kill_group()
+
+    def _hear_stacks(self) -> None:
+        """Wait until the fault handler has written all stacks."""
+        heard, deadline = -1, time.monotonic() + _MOST_STACK_S
+        while True:
+            time.sleep(_STACK_S)
+            if self._fault.total == heard or time.monotonic() >= deadline:
+                return
+            heard = self._fault.total
+
+    def _interrupt_for_debugger(self) -> None:
+        """Stop the hanging process under the debugger, and wait until that has told its stacks."""
+        hello = [message for message in self._messages if message["t"] == "hello"]
+        try:
+            # Python's stacks first: they tell which of the threads it is about.
+            os.kill(hello[0]["pid"], signal.SIGUSR1)
+            self._hear_stacks()
+            os.kill(hello[0]["pid"], signal.SIGINT)
+        except (OSError, IndexError):
+            return  # just died, or never got that far
+        deadline = time.monotonic() + _DEBUGGER_S
+        while not self._death_time and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     # -- ending ---------------------------------------------------------------------------------
 
@@ -341,7 +349,7 @@ class Child:
         else:
             import psutil
 
-            for victim in _descendants(process.pid):
+            for victim in strays.descendants(process.pid):
                 try:
                     victim.kill()
                 except psutil.Error:
@@ -359,7 +367,7 @@ class Child:
         killed = 0
         if not self._heard("end") or any(thread.is_alive() for thread in threads):
             # Grandchildren that left the process group still carry our mark.
-            killed = self._kill_marked()
+            killed = strays.kill_marked(self._token)
             deadline = time.monotonic() + _DRAIN_S
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
@@ -377,19 +385,6 @@ class Child:
                 self._messages.append(payload)
                 if self._listener is not None:
                     self._listener(self.launch.label, payload)
-
-    def _kill_marked(self) -> int:
-        import psutil
-
-        killed = 0
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(CHILD_VARIABLE) == self._token:
-                    process.kill()
-                    killed += 1
-            except (psutil.Error, OSError):
-                continue  # gone, or another user's: not ours then
-        return killed
 
     def _refuse(self, returncode: int, streams: dict[str, Capture]) -> None:
         """Raise when the interpreter never reached our worker because it is no (fit) Python."""
@@ -430,7 +425,10 @@ class Child:
     ) -> Ending:
         stage, step = breadcrumb.read(folder / "breadcrumb")
         told = [m for m in self._messages if m["t"] == "libraries"]
-        paths = {*self._last_libraries, *(told[-1].get("paths", []) if told else [])}
+        paths = {
+            *libraries.mapped_in(self._last_map),
+            *(told[-1].get("paths", []) if told else []),
+        }
         memory_told = [m for m in self._messages if m["t"] == "memory"]
         peak = memory_told[-1].get("peak_rss_mb") if memory_told else self._peak_of_dead
         fault, stderr = streams["fault"].text(), streams["stderr"].text()
@@ -450,8 +448,10 @@ class Child:
             fault=fault,
             # A death before the worker runs is reported by -X faulthandler on stderr.
             python_frames=tuple(certificate.python_frames(fault or stderr)),
+            python_threads=tuple(certificate.python_threads(fault or stderr)),
+            process_map=self._last_map,
             native_libraries=tuple(libraries.describe(paths)),
-            memory=evidence.memory_evidence(counters, peak, available),
+            memory=evidence.memory_evidence(counters, peak, available, self._sampled_rss),
             peak_rss_mb=peak,
             lifetime_s=self._death_time - started,
             certificate_ms=(time.monotonic() - self._death_time) * 1000,
@@ -464,15 +464,6 @@ def _detach(stream: Any) -> int:
     descriptor = os.dup(stream.fileno())
     stream.close()
     return descriptor
-
-
-def _descendants(pid: int) -> list[Any]:
-    import psutil
-
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.Error:
-        return []
 
 
 def allow_children() -> None:

@@ -61,10 +61,11 @@ def oom_counters() -> dict[str, int | None]:
     }
 
 
-def peak_of_living(pid: int) -> float | None:
-    """Return the peak of resident memory of a living process so far, in MiB (Linux)."""
-    peak = _value(Path(f"/proc/{pid}/status"), "VmHWM:")
-    return None if peak is None else peak / 2**10
+def memory_of_living(pid: int) -> tuple[float | None, float | None]:
+    """Return peak and present resident memory of a living process, in MiB (Linux)."""
+    status = Path(f"/proc/{pid}/status")
+    peak, now = _value(status, "VmHWM:"), _value(status, "VmRSS:")
+    return None if peak is None else peak / 2**10, None if now is None else now / 2**10
 
 
 def peak_mb(maxrss: int, sampled: float | None) -> float | None:
@@ -101,8 +102,41 @@ def _address_space_limit_mb() -> float | None:
     return None if limit == resource.RLIM_INFINITY else limit / 2**20
 
 
+def _cgroup_limit_mb() -> float | None:
+    """Return the tightest memory limit of this process's cgroups, in MiB; children share it."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            mount, file = Path("/sys/fs/cgroup"), "memory.max"
+        elif "memory" in controllers.split(","):
+            mount, file = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        folder = Path(f"{mount}{path}")
+        above = [parent for parent in folder.parents if parent.is_relative_to(mount)]
+        found += [_number(place / file) for place in (folder, *above)]
+    # Version 1 writes "no limit" as a number near 2**63.
+    limits = [limit for limit in found if limit is not None and limit < 2**60]
+    return min(limits) / 2**20 if limits else None
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # not there, or "max"
+
+
 def memory_evidence(
-    before: dict[str, int | None], peak_rss_mb: float | None, available_mb: float | None
+    before: dict[str, int | None],
+    peak_rss_mb: float | None,
+    available_mb: float | None,
+    last_rss_mb: float | None = None,
 ) -> dict[str, Any]:
     """Return the evidence for or against a death by memory, as plain data.
 
@@ -110,11 +144,14 @@ def memory_evidence(
         before: :func:`oom_counters` from before the child was started.
         peak_rss_mb: The child's peak resident memory in MiB.
         available_mb: Memory that was free for it when it was started, in MiB.
+        last_rss_mb: Resident memory when the living child was looked at last, in MiB.
     """
     after = oom_counters()
     return {
         "address_space_limit_mb": _address_space_limit_mb(),
+        "cgroup_limit_mb": _cgroup_limit_mb(),
         "peak_rss_mb": peak_rss_mb,
+        "last_rss_mb": last_rss_mb,
         "available_mb_at_start": available_mb,
         "cgroup_oom_kills_before": before["cgroup"],
         "cgroup_oom_kills_after": after["cgroup"],

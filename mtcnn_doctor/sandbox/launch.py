@@ -16,7 +16,8 @@ class Launch:
 
     ``environment`` holds what is set on top of the doctor's own environment. ``timeout_s`` is
     the limit of each phase (import, build, one image), not of the whole. ``without`` are variables
-    of the doctor's environment that are taken away.
+    of the doctor's environment that are taken away. ``debugger`` is the path of a native debugger
+    under which the child is to run.
     """
 
     python: str
@@ -25,3 +26,4 @@ class Launch:
     timeout_s: float = 120.0
     environment: Mapping[str, str] = field(default_factory=dict)
     without: tuple[str, ...] = ()
+    debugger: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -43,6 +44,23 @@ class Pipe:
     def close_ours(self) -> None:
         """Close this side's end."""
         _close(self.ours)
+
+
+class NarrowPipe(Pipe):
+    """A pipe from the child with room for a few words: who writes a report waits for its reader.
+
+    So a dying process, which reports in many small writes, is still there when the doctor has
+    heard the first of them, and can be looked at.
+    """
+
+    def __init__(self) -> None:
+        if sys.platform != "linux":
+            super().__init__()  # nowhere else is there anything to look at
+            return
+        # A socket counts what each write costs the kernel, so that even short ones fill it.
+        reader, writer = socket.socketpair()
+        writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least there is
+        self.ours, self.theirs = reader.detach(), writer.detach()
 
 
 def _close(descriptor: int) -> None:

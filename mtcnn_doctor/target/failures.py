@@ -11,7 +11,9 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 
 #: How libraries word a failed allocation when they raise something other than MemoryError.
 _MEMORY_WORDS = re.compile(
-    r"can't allocate memory|cannot allocate memory|out of memory|std::bad_alloc|bad allocation"
+    # Of static TLS, the loader's room for thread-local variables, there is little on any machine.
+    r"can't allocate memory|cannot allocate memory(?! in static TLS)|out of memory"
+    r"|std::bad_alloc|bad allocation"
     r"|failed to allocate|unable to allocate|failed to map segment|ResourceExhausted"
     r"|OOM when allocating",
     re.IGNORECASE,

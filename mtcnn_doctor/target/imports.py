@@ -8,6 +8,7 @@ from typing import Any
 
 from .channel import Channel
 from .failures import describe, is_memory_failure
+from .process import mapped_libraries
 
 #: The probe (and fact) that belongs to a module's import name.
 PROBES = {
@@ -45,6 +46,8 @@ def import_framework(channel: Channel, module: str, facts: bool) -> bool:
             out_of_memory=is_memory_failure(error),
             error=describe(error),
         )
+        # What it met in the process may be why.
+        channel.send("libraries", paths=mapped_libraries())
         return False
     elapsed = (time.perf_counter() - started) * 1000
     channel.send("imported", module=module, import_ms=round(elapsed, 1))

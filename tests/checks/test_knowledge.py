@@ -135,6 +135,10 @@ SYMPTOMS = {
     "omp-two-runtimes": [
         "OMP: Error #15: Initializing libiomp5md.dll, but found libiomp5md.dll already initialized",
     ],
+    "static-tls": [
+        "ImportError: /env/torch/lib/libgomp-d22c30c5.so.1: cannot allocate memory in static TLS"
+        " block",
+    ],
     "mutex-lock-failed": [
         "libc++abi: terminating due to uncaught exception of type std::__1::system_error: mutex"
         " lock failed: Invalid argument",
