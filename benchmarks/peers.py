@@ -49,6 +49,7 @@ class Worker:
         self.name, self.limit = name, options.limit
         stub = "stub" if options.stub_torchvision else "-"
         self.samples: list[dict[str, Any]] = []
+        self.lead = options.lead
         self.error: str | None = None
         self._child = subprocess.Popen(
             [python, str(HERE / "peers_worker.py"), name, str(options.threads), stub],
@@ -84,7 +85,8 @@ class Worker:
         assert self._child.stdin is not None
         best: dict[str, Any] | None = None
         for _ in range(tries if keep else 1):
-            self._child.stdin.write(json.dumps({"array": array}) + "\n")
+            order = {"array": array, "lead": self.lead if keep else 0}
+            self._child.stdin.write(json.dumps(order) + "\n")
             self._child.stdin.flush()
             answer = self._hear()
             time.sleep(REST)
@@ -300,6 +302,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--lead", type=int, default=1, metavar="N", help="runs at once before each measured one (1)"
+    )
     parser.add_argument(
         "--patience", type=int, default=3, metavar="N", help="tries for an undisturbed run (3)"
     )

@@ -193,9 +193,16 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         image = np.load(order["array"])
+        _forget_peak()
+        try:
+            # A core that has been idle is slow for a while: the measured run does not come first.
+            for _ in range(order["lead"]):
+                detect(image)
+        except Exception as error:
+            answer(error=f"{type(error).__name__}: {error}"[:300])
+            continue
         if "peers_torchvision" in sys.modules:
             sys.modules["peers_torchvision"].reset()
-        _forget_peak()
         machine, busy, started = machine_seconds(), time.process_time(), time.perf_counter()
         try:
             faces = detect(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import subprocess
 import sys
 import warnings
@@ -196,3 +197,19 @@ print(*({{"mtcnn_doctor", "torch", "tensorflow", "onnxruntime", "cv2", "PIL"}} &
         [sys.executable, "-I", "-W", "error", "-c", script], capture_output=True, text=True
     )
     assert done.stdout == "1\n\n", done.stderr
+
+
+def test_torch_layers_by_rows_are_torchs_own():
+    torch = pytest.importorskip("torch", exc_type=ImportError)
+    from mtcnn_doctor.target.reference.networks.torch_rows import RowMaxPool, RowPReLU
+
+    torch.manual_seed(4)
+    own = torch.nn.PReLU(5)
+    own.weight.data.uniform_(-1, 2)
+    for kernel in (2, 3):
+        pool = torch.nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+        for height, width in itertools.product(range(kernel, 10), repeat=2):
+            x = torch.randn(2, 5, height, width).to(memory_format=torch.channels_last)
+            x[0, 0, 0, 0] = float("nan")
+            assert torch.equal(RowMaxPool(pool)(x).nan_to_num(9), pool(x).nan_to_num(9))
+            assert torch.equal(RowPReLU(own)(x).nan_to_num(9), own(x).nan_to_num(9))

@@ -1,8 +1,8 @@
 """The networks in PyTorch, built of ordinary modules.
 
 Convolutions, PReLU, pooling and fully connected layers are called the way user code calls them,
-so a broken kernel in torch is met here as it would be there. Only P-Net on a processor differs
-(see :mod:`.torch_rows`). torchvision is not needed.
+so a broken kernel in torch is met here as it would be there. On a processor some layers of P-Net
+and R-Net are others (see :mod:`.torch_rows`); O-Net has them all. torchvision is not needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch  # noqa: TID253 - this module is imported only when torch is asked 
 from torch import nn  # noqa: TID253
 
 from .base import BuiltNetworks, share_of_threads
-from .torch_rows import RowPNet
+from .torch_rows import RowPNet, RowRNet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,9 +126,10 @@ class TorchNetworks(BuiltNetworks):
             build(weights[name]).eval().to(device, memory_format=self._memory_format)
             for name, build in BUILDERS.items()
         )
-        self._plain_pnet = self._pnet
+        self._plain = self._pnet, self._rnet, self._onet
         if device.type == "cpu":
             self._pnet = RowPNet(self._pnet.trunk, self._pnet.heads)
+            self._rnet = RowRNet(self._rnet.trunk, self._rnet.heads)
 
     def use_memory_format(self, name: str) -> None:
         """Go over to another memory order, by torch's name of it ("contiguous_format").
@@ -136,7 +137,7 @@ class TorchNetworks(BuiltNetworks):
         Torch's own layers are used in all three networks then.
         """
         self._memory_format = getattr(torch, name)
-        self._pnet = self._plain_pnet
+        self._pnet, self._rnet, self._onet = self._plain
         for network in (self._pnet, self._rnet, self._onet):
             network.to(memory_format=self._memory_format)
 
