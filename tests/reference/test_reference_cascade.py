@@ -240,12 +240,13 @@ def test_enter_tells_what_comes_next(exact, images):
     ]
     assert log[0] == ("pyramid", "column sums 250x250")
     for index, step in enumerate(steps):
-        start = 1 + 4 * index
-        assert log[start : start + 4] == [
+        start = 1 + 5 * index
+        assert log[start : start + 5] == [
             ("pyramid", step),
             ("pnet", step),
             "pnet runs",
             ("pyramid", "boxes of " + step),
+            ("pyramid", f"boxes of level {index + 1} of {len(steps)}"),
         ]
     # Whatever is not a network's call stands under another stage than the network's.
     for before, now in itertools.pairwise(log):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mtcnn_doctor.target.reference.suppression import nms
-
 RNG = np.random.default_rng(5)
 
 
@@ -30,21 +28,21 @@ def one_by_one(boxes, scores, threshold, mode):
 @pytest.mark.parametrize("mode", ["union", "min"])
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize("spread", [20, 300, 3000], ids=["heap", "crowd", "field"])
-def test_many_boxes(mode, threshold, spread):
+def test_many_boxes(kernels, mode, threshold, spread):
     corner = np.trunc(RNG.uniform(-spread / 3, spread, (700, 2)))
     boxes = np.hstack([corner, corner + np.trunc(RNG.uniform(4, 60, (700, 2)))])
     # Coarse scores: many ties, and chains in which every box is better than the next.
     scores = np.round(RNG.random(700), 2)
-    assert nms(boxes, scores, threshold, mode).tolist() == one_by_one(
+    assert kernels.nms(boxes, scores, threshold, mode).tolist() == one_by_one(
         boxes, scores, threshold, mode
     )
 
 
-def test_a_long_chain_is_decided_one_after_the_other():
+def test_a_long_chain_is_decided_one_after_the_other(kernels):
     left = np.arange(500.0) * 3
     boxes = np.stack([left, np.zeros(500), left + 9, np.full(500, 9.0)], axis=1)
     scores = np.linspace(0.9, 0.1, 500)
-    assert nms(boxes, scores, 0.5).tolist() == list(range(0, 500, 2))
+    assert kernels.nms(boxes, scores, 0.5).tolist() == list(range(0, 500, 2))
 
 
 @pytest.mark.parametrize("scale", [2.4, 1.0, 0.6, 0.2, 0.033])

@@ -18,6 +18,7 @@ For the coordinates of the answer see :mod:`.result`.
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -29,7 +30,6 @@ from .kernels import Kernels, all_finite, margin_of
 from .lanes import Lanes
 from .result import KEYPOINTS, Detection, Judged, Level, Result, Stages
 from .settings import CELL, Settings, pyramid_scales
-from .suppression import nms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,6 +109,10 @@ class _Proposals(NamedTuple):
     maps: tuple[NDArray[Any], NDArray[Any]] | None
 
 
+def _start(proposals: _Proposals) -> int:
+    return proposals.band.start
+
+
 class _Cascade:
     """One run; a class only because the stages share the image, the networks and the record."""
 
@@ -146,20 +150,29 @@ class _Cascade:
         """P-Net over all levels; square boxes in whole pixels."""
         self.enter("pyramid", f"column sums {self.image.shape[0]}x{self.image.shape[1]}")
         self.averages = self.kernels.averages(self.image, self.dtype, self.lanes)
-        bands = [band for level in range(len(self.levels)) for band in self.bands(level)]
-        found = self.lanes.map(self.propose_band, bands)
-        self.non_finite += [one.non_finite for one in found if one.non_finite]
-        levels = range(len(self.levels))
-        parts = self.lanes.map(
-            lambda level: self.level_boxes(level, [p for p in found if p.band.level == level]),
-            levels,
-        )
+        bands = [self.bands(level) for level in range(len(self.levels))]
+        found: list[list[_Proposals]] = [[] for _ in bands]
+        lock = threading.Lock()
+
+        def work(band: _Band) -> _Floats | None:
+            """Whoever does the last band of a level goes on with the level's boxes."""
+            one, level = self.propose_band(band), band.level
+            with lock:
+                found[level].append(one)
+                complete = len(found[level]) == len(bands[level])
+            return self.level_boxes(level, sorted(found[level], key=_start)) if complete else None
+
+        answers = self.lanes.map(work, [band for level in bands for band in level])
+        parts = [answer for answer in answers if answer is not None]
+        self.non_finite += [
+            one.non_finite for level in found for one in level if one.non_finite is not None
+        ]
         self.enter("pyramid", "boxes of pnet")
         boxes, scores, offsets = (np.concatenate(column) for column in zip(*parts))
         if _levels_apart([part[0] for part in parts]):
             keep = np.argsort(-scores, kind="stable")
         else:
-            keep = nms(boxes, scores, _OVERLAP)
+            keep = self.kernels.nms(boxes, scores, _OVERLAP)
         boxes = calibrate(boxes[keep], offsets[keep], plus_one=False)
         return truncate(square(boxes))
 
@@ -236,7 +249,7 @@ class _Cascade:
             self.record.rnet = judged
         passed, scores = self.passing(judged, self.settings.thresholds[1])
         boxes, offsets = boxes[passed], judged.offsets[passed]
-        keep = nms(boxes, scores, _OVERLAP)
+        keep = self.kernels.nms(boxes, scores, _OVERLAP)
         return truncate(square(calibrate(boxes[keep], offsets[keep])))
 
     def output(self, boxes: NDArray[np.float64]) -> list[Detection]:
@@ -251,7 +264,7 @@ class _Cascade:
         size = boxes[:, 2:] - boxes[:, :2] + 1
         points = landmarks.reshape(-1, 2, 5) * size[:, :, None] + boxes[:, :2, None] - 1
         boxes = calibrate(boxes, offsets)
-        keep = nms(boxes, scores, _OVERLAP, "min")
+        keep = self.kernels.nms(boxes, scores, _OVERLAP, "min")
         return [_detection(boxes[i], scores[i], points[i]) for i in keep]
 
     def judge(

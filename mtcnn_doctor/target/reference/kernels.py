@@ -1,7 +1,7 @@
 """What the cascade computes between the networks, apart from the little that takes no time.
 
 Resampling, choosing P-Net's cells and suppressing them, by NumPy. Another implementation of the
-same three functions is :class:`.compiled.CompiledKernels`; both give the same boxes.
+same functions is :class:`.compiled.CompiledKernels`; both give the same boxes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .averages import Averages
-from .suppression import nms_grid
+from .suppression import nms, nms_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,8 +56,9 @@ def all_finite(values: NDArray[Any]) -> bool:
 
 
 class Kernels:
-    """The three functions together, as :func:`.cascade.detect` takes them."""
+    """The functions together, as :func:`.cascade.detect` takes them."""
 
     averages: Any = Averages
     passing = staticmethod(passing)
+    nms = staticmethod(nms)
     nms_grid = staticmethod(nms_grid)
