@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mtcnn_doctor.knowledge import Signature, match_error
+from mtcnn_doctor.model import Finding, error
 
 from ._frames import frame_lines
 
@@ -137,6 +138,28 @@ def roots(run: Mapping[str, Any]) -> tuple[str, ...]:
     packages = dict.fromkeys(["numpy", run["name"]])
     proven = (f"openmp-duplicates:{run['name']}",) if omp_error(run) else ()
     return (*(f"{cause}:{package}" for cause in causes for package in packages), *proven, *_GENERAL)
+
+
+def explained(run: Mapping[str, Any], fix: str, cause: str = "") -> dict[str, Any]:
+    """Return cause, fix and commands for an exception: the known ones, or else those given."""
+    raised = run.get("error") or {}
+    said = (run.get("reason"), raised.get("message"), run.get("stderr_tail"))
+    known = match_error("\n".join(part or "" for part in said))
+    if known:
+        return {"cause": known[0].cause, "fix": known[0].remedy, "commands": known[0].commands}
+    return {"cause": cause, "fix": fix}
+
+
+def absent(name: str, effect: str, unfit: str | None = None) -> Finding:
+    """Return the finding for what was asked for and is not there, or is ``unfit`` to be used."""
+    state = f"cannot be used: {unfit}" if unfit else "is not installed in this interpreter"
+    wanted = f"a newer {name}" if unfit else name
+    return error(
+        f"{name} {state}",
+        about=name,
+        effect=effect,
+        fix=f"install {wanted} there, or name another interpreter with --python",
+    )
 
 
 def _intruder(run: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ from ._deaths import roots as common_roots
 
 Subjects = Mapping[str, Any]
 
+_NETWORKS = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
 _FINE = ("ok",)
 _NO_FAULT = ("ok", "not-installed")
 #: Outcomes in which two runs may have failed for the same reason.
@@ -89,3 +90,27 @@ def roots(run: Mapping[str, Any], runs: Runs, subjects: Subjects) -> tuple[str, 
     if beside is not None and beside["outcome"] == run["outcome"]:
         found.append(f"backend-{run['outcome']}:{backend}")
     return tuple(dict.fromkeys(found))
+
+
+def trace(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as evidence where the package's networks first depart from the reference."""
+    found = run.get("divergence") or {}
+    if not found:
+        return {}
+    if not found.get("stage"):
+        return {"networks": str(found.get("note") or "agree with the reference's")}
+    against = {"compared with": found["against"]} if found.get("against") else {}
+    return {"first difference": str(found.get("text")), **against}
+
+
+def first_in(run: Mapping[str, Any]) -> str:
+    """Return where a package first departs from the reference, for a title."""
+    stage = (run.get("divergence") or {}).get("stage")
+    if stage == "input":
+        return ", because of what it is fed"
+    return f", first in {_NETWORKS.get(stage, stage)}" if stage else ""
+
+
+def cause_of(run: Mapping[str, Any]) -> str:
+    """Return why a package departs from the reference, or what its run said."""
+    return str((run.get("divergence") or {}).get("cause") or run.get("reason") or "")

@@ -9,10 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtcnn_doctor.facts import Packages, Search
-from mtcnn_doctor.knowledge import match_error
 from mtcnn_doctor.model import Findings, check, error, warning
 
-from ._deaths import Runs, certificate, crash_advice, crash_cause, named, roots, runs_with, where
+from ._deaths import (
+    Runs,
+    absent,
+    certificate,
+    crash_advice,
+    crash_cause,
+    explained,
+    named,
+    roots,
+    runs_with,
+    where,
+)
 from ._installed import FRAMEWORKS
 
 
@@ -21,6 +31,34 @@ def _offer(run: Mapping[str, Any], search: Search | None) -> str:
     if search and any(entry["backend"] == run["name"] for entry in search.get("backends") or ()):
         return "; see the search below"
     return f"; next: mtcnn-doctor bench --backend {run['name']} --bisect"
+
+
+def _trace(divergence: Mapping[str, Any]) -> dict[str, Any]:
+    """Return as evidence in which stage a backend's run became wrong, and how that is known."""
+    if not divergence:
+        return {}
+    evidence: dict[str, Any] = {}
+    if divergence.get("stage"):
+        # Reports of older releases have no words of their own.
+        evidence["first difference"] = divergence.get("text") or (
+            f"{divergence['stage']} ({divergence.get('step')}), {divergence.get('output')}"
+        )
+        if divergence.get("against"):
+            evidence["compared with"] = divergence["against"]
+    elif divergence.get("repeated") is False:
+        evidence["stages"] = "the fault did not come back when the stages were compared"
+    elif divergence.get("repeated"):
+        evidence["stages"] = (
+            "pixels, networks, boxes, suppression and crops are right, each on what it was given"
+        )
+    else:
+        evidence["networks"] = "agree with NumPy's; the fault lies around them"
+    if divergence.get("numpy_refuted"):
+        evidence["NumPy"] = (
+            "its float64 networks are wrong here, this backend's are right, by Python's own "
+            f"arithmetic: {', '.join(divergence['numpy_refuted'])}"
+        )
+    return evidence
 
 
 @check("backend-crash", family="runs", title="no backend crashed", level=2)
@@ -135,7 +173,9 @@ def backend_error(runs: Runs, search: Search | None = None) -> Findings:
 
     ## How to fix it
     The last line of the exception is looked up among the known failures; where one matches, its
-    remedy is given. Otherwise the frames show which call failed.
+    remedy is given. Otherwise the frames show which call failed. Where that is between the
+    networks, the stages are compared as for `backend-wrong-result`, because a wrong number made
+    earlier may be the reason.
 
     ## Sources
     - The known failures: `mtcnn_doctor/knowledge/signatures.toml`
@@ -152,21 +192,22 @@ def backend_error(runs: Runs, search: Search | None = None) -> Findings:
                 requires=roots(run),
             )
             continue
-        raised = run["error"]
-        said = (run.get("reason"), raised.get("message"), run.get("stderr_tail"))
-        known = match_error("\n".join(part or "" for part in said))
         yield error(
-            f"{named(run)} raised {raised.get('type', 'an exception')} {where(run)}",
+            f"{named(run)} raised {run['error'].get('type', 'an exception')} {where(run)}",
             about=run["name"],
-            evidence={**certificate(run), "exception": run.get("reason")},
+            evidence={
+                **certificate(run),
+                "exception": run.get("reason"),
+                **_trace(run.get("divergence") or {}),
+            },
             effect=f"MTCNN on {run['name']} does not run",
-            cause=known[0].cause if known else (run.get("reason") or ""),
-            fix=known[0].remedy
-            if known
-            else f"read the frames; if they lie inside {run['name']}, reinstall it"
-            + _offer(run, search),
-            commands=known[0].commands if known else (),
             requires=roots(run),
+            **explained(
+                run,
+                f"read the frames; if they lie inside {run['name']}, reinstall it"
+                + _offer(run, search),
+                run.get("reason") or "",
+            ),
         )
 
 
@@ -176,16 +217,18 @@ def backend_wrong_result(runs: Runs, search: Search | None = None) -> Findings:
 
     ## What it checks
     Boxes, keypoints and confidences against the expected ones, which a float64 computation
-    wrote; NaN and infinity in the outputs of a network. When a backend disagrees, its networks
-    are compared with NumPy's call by call, and the first call that differs is named.
+    wrote; NaN and infinity in the outputs of a network. When a backend disagrees, it runs once
+    more, and each stage of the cascade (pixels of the pyramid, P-Net, boxes, suppression, crops,
+    R-Net, O-Net, the faces) is compared, on what it was given, with arithmetic of the Python
+    interpreter that needs no NumPy. The first stage that differs is named, with the error.
 
     ## Why it matters
     It runs, and what it says is wrong: the fault that is found last.
 
     ## How to fix it
     A first difference in a network points at the framework's arithmetic on this machine (a
-    miscompiled or patched kernel, reduced precision, a broken BLAS). No difference in any
-    network points at what surrounds them.
+    miscompiled or patched kernel, reduced precision, a broken BLAS). One between the networks
+    points at NumPy, or at the matrix library below it, whatever the backend.
 
     ## Sources
     - Zhang, Zhang, Li, Qiao: Joint Face Detection and Alignment Using Multitask Cascaded
@@ -193,19 +236,7 @@ def backend_wrong_result(runs: Runs, search: Search | None = None) -> Findings:
     """
     for run in runs_with(runs, "wrong-result"):
         divergence = run.get("divergence") or {}
-        evidence: dict[str, Any] = {"what": run.get("reason")}
-        if divergence.get("stage"):
-            size = divergence.get("max_error")
-            off = f"by up to {size}" if size is not None else "in shape"
-            evidence["first difference"] = (
-                f"{divergence['stage']} ({divergence.get('step')}), {divergence['output']} off "
-                f"{off}"
-            )
-            layer = divergence.get("layer_text") or divergence.get("layer")
-            if layer:
-                evidence["first difference"] += f"; {layer}"
-        elif divergence:
-            evidence["networks"] = "agree with NumPy's; the fault lies around them"
+        evidence: dict[str, Any] = {"what": run.get("reason"), **_trace(divergence)}
         agreed = run.get("agreement")
         if agreed:
             evidence["agreement"] = (
@@ -213,18 +244,21 @@ def backend_wrong_result(runs: Runs, search: Search | None = None) -> Findings:
                 f"{agreed['expected']} missing, {agreed['extra']} too many, boxes off by up to "
                 f"{agreed['max_box_error_px']} px"
             )
-        stage = divergence.get("stage") or run.get("stage")
+        stage = divergence.get("title") or divergence.get("stage") or run.get("stage")
         at = f", first in {stage}" if stage and stage != "compare" else ""
+        # What lies between the networks is NumPy's work, whatever the backend.
+        culprit = "numpy" if divergence.get("stage") == "pyramid" else run["name"]
+        beside = () if culprit == run["name"] else (f"backend-wrong-result:{culprit}",)
         yield error(
             f"{named(run)} runs but finds the wrong faces{at}",
             about=run["name"],
             evidence=evidence,
             effect="faces are missed, invented or misplaced without any error",
             cause=run.get("reason") or "",
-            fix=f"do not trust {run['name']} on this machine; remove what patches it "
+            fix=f"do not trust {culprit} on this machine; remove what patches it "
             "(sitecustomize, plug-ins), then reinstall it in a fresh environment"
             + _offer(run, search),
-            requires=roots(run),
+            requires=(*roots(run), *beside),
         )
 
 
@@ -276,17 +310,8 @@ def backend_missing(runs: Runs, settings: Mapping[str, Any]) -> Findings:
     asked = settings.get("backends_requested") or ()
     for run in runs_with(runs, "not-installed"):
         if run["name"] in asked:
-            reason = run.get("reason")
-            state = (
-                f"cannot be used: {reason}" if reason else "is not installed in this interpreter"
-            )
-            what = f"a newer {run['name']}" if reason else run["name"]
-            yield error(
-                f"{run['name']} {state}",
-                about=run["name"],
-                effect="the backend that was asked for could not be examined",
-                fix=f"install {what} there, or name another interpreter with --python",
-            )
+            effect = "the backend that was asked for could not be examined"
+            yield absent(run["name"], effect, run.get("reason"))
 
 
 @check("backend-plugin", family="runs", title="plug-in backends can be loaded", level=2)

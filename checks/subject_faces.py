@@ -8,36 +8,13 @@ from typing import Any
 from mtcnn_doctor.model import Findings, check, error, info, warning
 
 from ._deaths import Runs, named, runs_with
-from ._subjects import Subjects, framework, roots
-
-_NETWORKS = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
+from ._subjects import Subjects, cause_of, first_in, framework, roots, trace
 
 
 def _is_empty(run: Mapping[str, Any]) -> bool:
     """Whether a package found no face at all on images that are known to have some."""
     agreed = run.get("agreement") or {}
     return not run.get("detections") and bool(agreed.get("expected"))
-
-
-def _trace(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return as evidence where the package's networks first depart from the reference."""
-    found = run.get("divergence") or {}
-    if not found:
-        return {}
-    if not found.get("stage"):
-        return {"networks": str(found.get("note") or "agree with the reference's")}
-    return {"first difference": str(found.get("text"))}
-
-
-def _where(run: Mapping[str, Any]) -> str:
-    stage = (run.get("divergence") or {}).get("stage")
-    if stage == "input":
-        return ", because of what it is fed"
-    return f", first in {_NETWORKS.get(stage, stage)}" if stage else ""
-
-
-def _cause(run: Mapping[str, Any]) -> str:
-    return str((run.get("divergence") or {}).get("cause") or run.get("reason") or "")
 
 
 def _fix(run: Mapping[str, Any]) -> str:
@@ -76,16 +53,16 @@ def subject_empty(runs: Runs, subjects: Subjects) -> Findings:
     for run in runs_with(runs, "wrong-result", "subject"):
         if _is_empty(run):
             yield error(
-                f"{named(run)} runs and finds no face at all{_where(run)}",
+                f"{named(run)} runs and finds no face at all{first_in(run)}",
                 about=run["name"],
                 evidence={
                     "what": f"none of {run['agreement']['expected']} faces on "
                     f"{run['agreement']['images']} images",
-                    **_trace(run),
+                    **trace(run),
                     **framework(run, runs, subjects),
                 },
                 effect="every image looks as if there were no face on it",
-                cause=_cause(run),
+                cause=cause_of(run),
                 fix=_fix(run),
                 requires=roots(run, runs, subjects),
             )
@@ -128,7 +105,7 @@ def subject_wrong_result(runs: Runs, subjects: Subjects) -> Findings:
         agreed = run.get("agreement")
         if _is_empty(run):
             continue
-        evidence: dict[str, Any] = {"what": run.get("reason"), **_trace(run)}
+        evidence: dict[str, Any] = {"what": run.get("reason"), **trace(run)}
         if agreed:
             evidence["agreement"] = (
                 f"{agreed['matched']} faces matched, {agreed['missing']} of "
@@ -136,11 +113,11 @@ def subject_wrong_result(runs: Runs, subjects: Subjects) -> Findings:
                 f"{agreed['max_box_error_px']} px"
             )
         yield error(
-            f"{named(run)} runs but finds the wrong faces{_where(run)}",
+            f"{named(run)} runs but finds the wrong faces{first_in(run)}",
             about=run["name"],
             evidence={**evidence, **framework(run, runs, subjects)},
             effect="faces are missed, invented or misplaced without any error",
-            cause=_cause(run),
+            cause=cause_of(run),
             fix=_fix(run),
             requires=roots(run, runs, subjects),
         )

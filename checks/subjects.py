@@ -10,11 +10,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtcnn_doctor.knowledge import match_error
-from mtcnn_doctor.model import Findings, check, error, info
+from mtcnn_doctor.facts import Packages
+from mtcnn_doctor.model import Findings, check, error, info, warning
 
-from ._deaths import Runs, certificate, crash_advice, crash_cause, named, runs_with, where
-from ._subjects import Subjects, failed, framework, roots, verdict
+from ._deaths import (
+    Runs,
+    absent,
+    certificate,
+    crash_advice,
+    crash_cause,
+    explained,
+    named,
+    runs_with,
+    where,
+)
+from ._subjects import (
+    Subjects,
+    cause_of,
+    failed,
+    first_in,
+    framework,
+    roots,
+    trace,
+    verdict,
+)
+
+#: As in ``mtcnn_doctor.subjects``, which checks do not see.
+_BUILT_IN = ("mtcnn", "facenet-pytorch")
 
 
 @check("subject-missing", family="subjects", title="the packages asked for are installed", level=2)
@@ -34,12 +56,35 @@ def subject_missing(runs: Runs, subjects: Subjects) -> Findings:
     - https://packaging.python.org/en/latest/tutorials/installing-packages/
     """
     for run in runs_with(runs, "not-installed", "subject"):
-        yield error(
-            f"{run['name']} is not installed in this interpreter",
-            about=run["name"],
-            effect="the package that was asked for could not be examined",
-            fix=f"install {run['name']} there, or name another interpreter with --python",
-        )
+        yield absent(run["name"], "the package that was asked for could not be examined")
+
+
+@check("subject-plugin", family="packages", title="adapters have names of their own")
+def subject_plugin(packages: Packages) -> Findings:
+    """Whether an adapter that another distribution brings bears a name that is taken.
+
+    ## What it checks
+    Entry points of the group `mtcnn_doctor.subjects` in the target. What goes wrong later, while
+    the adapter is loaded or detects, is reported as of any other package.
+
+    ## Why it matters
+    An adapter that is not used says nothing of the package that it was made for.
+
+    ## How to fix it
+    Give the entry point a name of its own.
+
+    ## Sources
+    - https://packaging.python.org/en/latest/specifications/entry-points/
+    """
+    for distribution in packages.get("distributions") or ():
+        for name in distribution.get("subjects") or {}:
+            if name in _BUILT_IN:
+                yield warning(
+                    f"{distribution.get('name')} brings an adapter named {name}, which is built in",
+                    about=f"{distribution.get('key')} {name}",
+                    effect="the built-in adapter is used",
+                    fix="give the plug-in's entry point another name",
+                )
 
 
 @check("subject-not-loadable", family="subjects", title="the packages can be imported", level=2)
@@ -47,8 +92,8 @@ def subject_not_loadable(runs: Runs, subjects: Subjects) -> Findings:
     """Whether an installed MTCNN package can be imported.
 
     ## What it checks
-    `import mtcnn` and `import facenet_pytorch`, each in a process of its own. The last line of the
-    exception is looked up among the known failures.
+    `import mtcnn` and `import facenet_pytorch`, or the adapter of another package, each in a
+    process of its own. The last line of the exception is looked up among the known failures.
 
     ## Why it matters
     The package is installed, and your program ends at its first line.
@@ -63,20 +108,16 @@ def subject_not_loadable(runs: Runs, subjects: Subjects) -> Findings:
     - https://github.com/timesler/facenet-pytorch
     """
     for run in runs_with(runs, "not-loadable", "subject"):
-        raised = run.get("error") or {}
-        said = (run.get("reason"), raised.get("message"), run.get("stderr_tail"))
-        known = match_error("\n".join(part or "" for part in said))
         yield error(
             f"{named(run)} is installed and cannot be imported: {run.get('reason')}",
             about=run["name"],
             evidence=certificate(run),
             effect=f"every program that imports {run['name']} ends there",
-            cause=known[0].cause if known else "",
-            fix=known[0].remedy
-            if known
-            else f"install what the last line names, in the release that {run['name']} asks for",
-            commands=known[0].commands if known else (),
             requires=roots(run, runs, subjects),
+            **explained(
+                run,
+                f"install what the last line names, in the release that {run['name']} asks for",
+            ),
         )
 
 
@@ -182,33 +223,36 @@ def subject_error(runs: Runs, subjects: Subjects) -> Findings:
 
     ## How to fix it
     The last line is looked up among the known failures. Otherwise the innermost frame says whether
-    the package or its framework raised.
+    the package or its framework raised. Where it raised while it detected, its networks are given
+    the reference's inputs, because a network that answers wrongly may be the reason.
 
     ## Sources
     - The known failures: `mtcnn_doctor/knowledge/signatures.toml`
     """
     for run in runs_with(runs, "error", "subject"):
         raised = run.get("error") or {}
-        said = (run.get("reason"), raised.get("message"), run.get("stderr_tail"))
-        known = match_error("\n".join(part or "" for part in said))
+        found = trace(run) if (run.get("divergence") or {}).get("stage") else {}
         title = f"{named(run)} raised {raised.get('type')} {where(run)}"
         if not raised:
             title = f"{named(run)} was not run on every image"
+        elif found:
+            title += first_in(run)
         yield error(
             title,
             about=run["name"],
             evidence={
                 "exception": run.get("reason"),
                 **certificate(run),
+                **found,
                 **framework(run, runs, subjects),
             },
             effect=f"{run['name']} does not run",
-            cause=known[0].cause if known else (run.get("reason") or ""),
-            fix=known[0].remedy
-            if known
-            else f"read the frames; if they lie inside {run['name']}, install it again",
-            commands=known[0].commands if known else (),
             requires=roots(run, runs, subjects),
+            **explained(
+                run,
+                f"read the frames; if they lie inside {run['name']}, install it again",
+                cause_of(run),
+            ),
         )
 
 

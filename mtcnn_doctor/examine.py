@@ -105,6 +105,10 @@ def _wanted_facts(checks: Sequence[Check]) -> set[str]:
 
 def _with_subjects(request: Request, wanted: set[str], packages: Mapping[str, Any]) -> Request:
     """Leave the subjects out if no check asks for them; choose the backends they stand beside."""
+    if set(request.subjects) - {ALL}:
+        from mtcnn_doctor.collect.subjects import refuse_unknown
+
+        refuse_unknown(request.subjects, packages)
     if not request.subjects or "subjects" not in wanted:
         return replace(request, subjects=())
     if not request.only_subjects or request.backends:

@@ -50,6 +50,7 @@ class Distribution(TypedDict, total=False):
     files_truncated: list[str]
     files_truncated_count: int
     backends: dict[str, str]  # plug-in backends: name to "module:function"
+    subjects: dict[str, str]  # plug-in subjects: name to "module:class"
 
 
 class Module(TypedDict, total=False):

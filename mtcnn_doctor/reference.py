@@ -12,11 +12,10 @@ has x = 1, and its pixels are ``image[round(y) - 1 : round(y + height), ...]``. 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
@@ -31,8 +30,7 @@ except ImportError as error:
         "Install it: pip install numpy"
     ) from error
 
-from mtcnn_doctor.target.reference import cascade, networks
-from mtcnn_doctor.target.reference.kernels import Kernels
+from mtcnn_doctor.target.reference import assembly, cascade
 from mtcnn_doctor.target.reference.lanes import Lanes
 from mtcnn_doctor.target.reference.picture import PictureError
 from mtcnn_doctor.target.reference.picture import read_rgb as _read_rgb
@@ -59,7 +57,7 @@ __all__ = [
 ]
 
 #: The order in which ``backend="auto"`` looks for what is installed (see docs/benchmarks.md).
-FASTEST_FIRST = ("openvino", "torch", "onnxruntime", "opencv", "tensorflow", "litert", "numpy")
+FASTEST_FIRST = ("openvino", "torch", "litert", "onnxruntime", "opencv", "tensorflow", "numpy")
 
 #: More lanes than this win nothing: the levels of a pyramid are few and unequal.
 _MOST_LANES = 4
@@ -196,17 +194,13 @@ class Detector:
         # Settings itself refuses anything but three of them.
         three: Any = tuple(thresholds)
         self.settings = cascade.Settings(min_face_size, scale_factor, three)
-        for name, value in (("threads", threads), ("lanes", lanes)):
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} is {value!r}, expected a whole number from 1 on, or None")
-        if channels not in ("rgb", "bgr"):
-            raise ValueError(f"channels is {channels!r}, expected 'rgb' or 'bgr'")
-        if lanes is None:
-            lanes = min(threads or os.cpu_count() or 1, _MOST_LANES) if device == "cpu" else 1
+        lanes = check_parameters(threads, lanes, channels, device)
         self.device, self.channels = device, channels
         arrays = load_weights(None if weights is None else os.fspath(weights))
-        self.backend, built = _build(backend, arrays, device, threads, lanes)
-        self._kernels, self.compiled = _kernels(compiled)
+        self.backend, built = assembly.build(
+            backend, frameworks(), FASTEST_FIRST, arrays, device, threads, lanes, _warn
+        )
+        self._kernels, self.compiled = assembly.kernels(compiled, _warn)
         self._lanes: Lanes | None = Lanes(built)
         self._lane_count = self._lanes.count
         self._networks, self._process, self._turn = built, os.getpid(), threading.Lock()
@@ -225,7 +219,7 @@ class Detector:
 
         Raises TypeError or ValueError, with what to do, for anything that is not such an image.
         """
-        return _result(self._run(image))
+        return result_of(self._run(image))
 
     def detect_many(self, images: Iterable[NDArray[Any]]) -> list[Result]:
         """Find the faces of several images, each of any size, and each as :meth:`detect` does.
@@ -233,20 +227,7 @@ class Detector:
         ``images``: any iterable of images, or one array (count, height, width, 3). Raises as
         :meth:`detect`, naming the image by its place from 0.
         """
-        if isinstance(images, np.ndarray) and images.ndim != 4:
-            raise ValueError(
-                f"images is one array of shape {images.shape}, expected a list of images or an "
-                "array (count, height, width, 3); for one image call detect(image)"
-            )
-        if isinstance(images, (str, bytes, os.PathLike)):
-            raise TypeError(f"images is a {type(images).__name__}, expected a list of images")
-        results = []
-        for index, image in enumerate(images):
-            try:
-                results.append(self.detect(image))
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"image {index}: {error}") from error
-        return results
+        return each(self.detect, images)
 
     def stages(self, image: NDArray[Any]) -> Stages:
         """Run one image and return what the networks answered, before any threshold.
@@ -313,80 +294,51 @@ class Detector:
         )
 
 
-def _build(
-    backend: str, arrays: Any, device: str, threads: int | None, lanes: int
-) -> tuple[str, networks.Networks]:
-    if backend != "auto":
-        return backend, _create(backend, arrays, device, threads, lanes)
-    refusals = []
-    for name in FASTEST_FIRST:
-        if name not in networks.BACKENDS or not _installed(name):
-            continue
+def check_parameters(threads: int | None, lanes: int | None, channels: str, device: str) -> int:
+    """Raise ValueError for a parameter that cannot be; return how many lanes are meant."""
+    for name, value in (("threads", threads), ("lanes", lanes)):
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ValueError(f"{name} is {value!r}, expected a whole number from 1 on, or None")
+    if channels not in ("rgb", "bgr"):
+        raise ValueError(f"channels is {channels!r}, expected 'rgb' or 'bgr'")
+    if lanes is not None:
+        return lanes
+    return min(threads or os.cpu_count() or 1, _MOST_LANES) if device == "cpu" else 1
+
+
+def frameworks() -> dict[str, assembly.Framework]:
+    """Return what each built-in backend imports, and what to install for it."""
+    return {
+        name: assembly.Framework((known.module, *known.others), known.distributions[0])
+        for name, known in BACKENDS.items()
+    }
+
+
+def _warn(text: str) -> None:
+    # Seen from here: the assembly, the constructor, the user's line.
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def each(detect: Callable[[NDArray[Any]], Result], images: Iterable[NDArray[Any]]) -> list[Result]:
+    """Return what ``detect`` finds on each image; an error names the image by its place."""
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+        raise ValueError(
+            f"images is one array of shape {images.shape}, expected a list of images or an "
+            "array (count, height, width, 3); for one image call detect(image)"
+        )
+    if isinstance(images, (str, bytes, os.PathLike)):
+        raise TypeError(f"images is a {type(images).__name__}, expected a list of images")
+    results = []
+    for index, image in enumerate(images):
         try:
-            return name, _create(name, arrays, device, threads, lanes)
-        except ImportError as error:
-            # Installed, but ill: the user should hear why a slower one was taken.
-            warnings.warn(f"{error}; trying the next backend", RuntimeWarning, stacklevel=4)
-            refusals.append(str(error))
-        except ValueError as error:
-            if device == "cpu":
-                raise
-            refusals.append(f"{name}: {error}")
-    raise ValueError(f"no backend can be used with device {device!r}: {'; '.join(refusals)}")
+            results.append(detect(image))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"image {index}: {error}") from error
+    return results
 
 
-def _installed(name: str) -> bool:
-    """Whether a backend's framework can be found; imports nothing."""
-    return BACKENDS[name].importable(_is_there) is not None
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
-
-
-def _create(
-    name: str, arrays: Any, device: str, threads: int | None, lanes: int
-) -> networks.Networks:
-    try:
-        return networks.create(name, arrays, device=device, threads=threads, lanes=lanes)
-    except ImportError as error:
-        known = BACKENDS.get(name)
-        if known is None:
-            raise
-        if not _installed(name):
-            raise ImportError(
-                f"backend {name!r} needs {known.module}, which is not installed: "
-                f"pip install {known.distributions[0]}"
-            ) from error
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ImportError(
-            f"backend {name!r}: {known.module} is installed but does not load ({first}); "
-            "mtcnn-doctor check tells why"
-        ) from error
-
-
-def _kernels(compiled: bool | None) -> tuple[Any, bool]:
-    """Return what computes between the networks, and whether it is compiled."""
-    if compiled is False or (compiled is None and not _is_there("numba")):
-        return Kernels, False
-    try:
-        from mtcnn_doctor.target.reference.compiled import CompiledKernels
-    except ImportError as error:
-        if compiled:
-            raise ImportError(
-                f"compiled=True needs numba, which does not load here ({error}): "
-                'pip install "mtcnn-doctor[fast]"'
-            ) from error
-        # numba lags behind new releases of NumPy, and says so with an ImportError.
-        warnings.warn(f"numba is not used: {error}", RuntimeWarning, stacklevel=3)
-        return Kernels, False
-    return CompiledKernels, True
-
-
-def _result(found: cascade.Result) -> Result:
+def result_of(found: cascade.Result) -> Result:
+    """Return the cascade's answer in the types of this module."""
     faces = tuple(
         Face(
             Box(*detection.box),

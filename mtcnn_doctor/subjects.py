@@ -2,6 +2,10 @@
 
 The packages differ from the reference on purpose, so each release is held to a profile of its own
 (``knowledge/subjects.toml``), and only the faces that every sound MTCNN agrees on count.
+
+Beside the built-in ones there are those that distributions of the target bring as entry points of
+the group ``mtcnn_doctor.subjects`` (see docs/subjects.md). Their metadata tell of them; they are
+imported in children of the target only.
 """
 
 from __future__ import annotations
@@ -10,7 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from mtcnn_doctor import agreement
+from mtcnn_doctor.backends import BACKENDS
 from mtcnn_doctor.knowledge import subject_profile
 
 #: Share of a face's longer side within which the image's edge cuts its crops off.
@@ -24,14 +32,15 @@ _CERTAIN, _LARGE = 0.99, 30.0
 class Subject:
     """A package with an MTCNN of its own.
 
-    ``module`` is its import name, ``distributions`` what brings it, ``backend`` the backend whose
-    framework it runs on.
+    ``module`` is its import name, or that of its adapter (``is_plugin``), ``distributions`` what
+    brings it, ``backend`` the backend whose framework it runs on.
     """
 
     name: str
     module: str
     distributions: tuple[str, ...]
     backend: str
+    is_plugin: bool = False
 
 
 SUBJECTS: dict[str, Subject] = {
@@ -43,11 +52,40 @@ SUBJECTS: dict[str, Subject] = {
 }
 
 
+def known(packages: Mapping[str, Any]) -> dict[str, Subject]:
+    """Return the built-in subjects and the target's plug-ins, by name; built-in ones win."""
+    found = dict(SUBJECTS)
+    for distribution in packages.get("distributions") or ():
+        for name, place in (distribution.get("subjects") or {}).items():
+            module = str(place).partition(":")[0].strip()
+            backend = _framework(distribution.get("requires") or ())
+            plugin = Subject(name, module, (str(distribution.get("key")),), backend, is_plugin=True)
+            found.setdefault(name, plugin)
+    return found
+
+
+def _framework(requirements: Sequence[str]) -> str:
+    """Return the backend on whose framework a distribution builds, by what it requires.
+
+    A guess until its adapter was loaded, which may say otherwise.
+    """
+    for line in requirements:
+        try:
+            required = canonicalize_name(Requirement(line).name)
+        except InvalidRequirement:
+            continue
+        for backend in BACKENDS.values():
+            if backend.name != "numpy" and required in backend.distributions:
+                return backend.name
+    return "numpy"
+
+
 def compare(
     name: str,
     version: str | None,
     expected: Sequence[Mapping[str, Any]],
     result: Mapping[str, Any],
+    own: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Hold a package's faces on one image to the expected ones, by the profile of its release.
 
@@ -56,11 +94,12 @@ def compare(
         version: Its release, None where unknown.
         expected: Faces known to be on the image.
         result: What the child told of the image: ``detections``, ``width``, ``height``.
+        own: What a plug-in's adapter asks instead of the profile that asks least.
 
     Returns:
         What :func:`mtcnn_doctor.agreement.compare` returns, and ``min_iou``.
     """
-    profile = subject_profile(name, version)
+    profile = {**subject_profile(name, version), **(own or {})}
     found = result["detections"]
     pairs = agreement.pair(expected, found)
     partner = dict(pairs)

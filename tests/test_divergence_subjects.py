@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from .conftest import Doctor
-from .test_subjects import check, facenet, packages, subject, the_finding
+from .test_subjects import check, facenet, old, packages, subject, the_finding
 
-__all__ = ["facenet", "packages"]
+__all__ = ["facenet", "old", "packages"]
 
 Patch = Callable[[str, str], dict[str, str]]
 
@@ -140,3 +140,81 @@ def test_bgr_in_mtcnn(doctor: Doctor, packages: Path, patch_module: Patch) -> No
     found = the_finding(answer)
     assert "because of what it is fed" in found["title"]
     assert "BGR" in found["cause"]
+
+
+def test_same_padding_in_facenet(doctor: Doctor, facenet: Path, patch_module: Patch) -> None:
+    pytest.importorskip("torch")
+    padded = patch_module(
+        "facenet_pytorch.models.mtcnn",
+        """
+        init = module.PNet.__init__
+        def same(self, *a, **k):
+            init(self, *a, **k)
+            for layer in (self.conv1, self.conv2, self.conv3):
+                layer.padding = (1, 1)
+        module.PNet.__init__ = same
+        """,
+    )
+    answer = check(doctor, facenet, "facenet-pytorch", environment=padded)
+    found = the_finding(answer)
+    # Its boxes lie so far outside that the package raises before it answers.
+    assert found["id"] == "subject-error"
+    assert "first in P-Net" in found["title"]
+    assert "layer conv1 answers" in found["evidence"]["first difference"]
+    divergence = subject(answer, "facenet-pytorch")["divergence"]
+    assert (divergence["stage"], divergence["layer"]) == ("pnet", "conv1")
+    assert divergence["layer_shape"][2] == divergence["layer_expected_shape"][2] + 2
+
+
+def test_noise_in_the_r_net_of_mtcnn_0_1(doctor: Doctor, old: Path, patch_module: Patch) -> None:
+    """The old generation, whose networks are those of Caffe, columns before rows."""
+    pytest.importorskip("tensorflow")
+    noisy = patch_module(
+        "mtcnn.network.factory",
+        """
+        build = module.NetworkFactory.build_rnet
+        def noise(self, *a, **k):
+            import numpy
+            random = numpy.random.default_rng(1)
+            network = build(self, *a, **k)
+            set_weights = network.set_weights
+            network.set_weights = lambda weights: set_weights(
+                [random.normal(0, 0.1, w.shape) for w in weights])
+            return network
+        module.NetworkFactory.build_rnet = noise
+        """,
+    )
+    answer = check(doctor, old, "mtcnn", environment=noisy)
+    # A network of noise makes boxes of which the package cannot cut crops.
+    assert "first in R-Net" in the_finding(answer)["title"]
+    divergence = subject(answer, "mtcnn")["divergence"]
+    assert (divergence["stage"], divergence["layer"]) == ("rnet", "conv1")
+
+
+def test_bgr_in_mtcnn_0_1(doctor: Doctor, old: Path, patch_module: Patch) -> None:
+    pytest.importorskip("tensorflow")
+    turned = patch_module(
+        "mtcnn.mtcnn",
+        """
+        detect = module.MTCNN.detect_faces
+        module.MTCNN.detect_faces = lambda self, image: detect(self, image[:, :, ::-1].copy())
+        """,
+    )
+    answer = check(doctor, old, "mtcnn", environment=turned)
+    assert "because of what it is fed" in the_finding(answer)["title"]
+    assert "BGR" in the_finding(answer)["cause"]
+
+
+def test_bgr_in_facenet(doctor: Doctor, facenet: Path, patch_module: Patch) -> None:
+    pytest.importorskip("torch")
+    turned = patch_module(
+        "facenet_pytorch.models.mtcnn",
+        """
+        detect = module.detect_face
+        module.detect_face = lambda image, *a, **k: detect(image[..., ::-1].copy(), *a, **k)
+        """,
+    )
+    answer = check(doctor, facenet, "facenet-pytorch", environment=turned)
+    assert "because of what it is fed" in the_finding(answer)["title"]
+    assert subject(answer, "facenet-pytorch")["divergence"]["stage"] == "input"
+    assert "BGR" in the_finding(answer)["cause"]

@@ -20,7 +20,6 @@ from mtcnn_doctor.cli import abandon_stdout
 from mtcnn_doctor.collect.launches import DEFAULT_TIMEOUT_S
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.model import Report
-from mtcnn_doctor.subjects import SUBJECTS
 
 
 class Format(str, Enum):
@@ -99,16 +98,12 @@ def backends(given: Iterable[str]) -> list[str]:
 def subjects(given: Iterable[str], default: Sequence[str] = ()) -> list[str]:
     """Return the user's packages to run: those named, or "all" that are installed.
 
+    Which there are is known when the target was asked for its plug-ins.
+
     Raises:
-        UsageError: a name that is no subject, or "none" beside others.
+        UsageError: "none" beside others.
     """
     names = list(dict.fromkeys(split(given)))
-    for name in names:
-        if name not in (*SUBJECTS, "all", "none"):
-            raise UsageError(
-                f"no subject '{name}'; there are {', '.join(SUBJECTS)}, 'all' that are installed, "
-                "and 'none'"
-            )
     if "none" in names and len(names) > 1:
         raise UsageError("--subject none goes with no other --subject; leave one of them out")
     return [] if names == ["none"] else names or list(default)

@@ -208,27 +208,38 @@ def _cascade_settings(request: Request) -> dict[str, Any]:
 def _trace_wrong_result(
     request: Request, collected: Collected, album: Album, backend: Backend
 ) -> None:
-    """Where a backend's result is wrong, ask at which network call it departs from NumPy."""
+    """Where a backend's result is wrong, ask in which stage of the cascade it becomes so."""
     name = backend.name
     run = collected.runs[name]
-    if run.outcome is not Outcome.WRONG_RESULT or name == "numpy":
+    # An exception between the networks may come of a wrong number made before it.
+    stumbled = run.outcome is Outcome.ERROR and run.stage == "pyramid"
+    if run.outcome is not Outcome.WRONG_RESULT and not stumbled:
         return
+    orders, environment = _orders(request, backend, album)
+    named = [part.get("image") for part in (run.agreement or {}).get("disagreeing") or ()]
+    named.append(run.step)
     ending = ask_child(
         request,
         f"{name}, comparing",
         {
+            **orders,
             "task": "divergence",
-            "backend": name,
-            "module": backend.module,
-            "images": album.orders(),
-            **_manner(request, backend),
+            # Those on which it went wrong come first.
+            "images": sorted(orders["images"], key=lambda image: image["name"] not in named),
+            "answers": {
+                picture.name: [face["box"] for face in _faces_on(run, picture)]
+                for picture in album.pictures
+            },
         },
+        environment=environment,
     )
     found = ending.last("divergence")
     if found is not None:
         found = {key: value for key, value in found.items() if key != "t"}
-        stage, step = found.get("stage") or run.stage, found.get("step") or run.step
-        collected.runs[name] = replace(run, divergence=found, stage=stage, step=step)
+        run = replace(run, divergence=found)
+        if found.get("stage") and not stumbled:
+            run = replace(run, stage=found["stage"], step=found.get("step"))
+        collected.runs[name] = run
 
 
 def compare_with_numpy(collected: Collected, pictures: Sequence[Picture]) -> None:

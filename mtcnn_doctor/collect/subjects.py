@@ -15,9 +15,10 @@ from mtcnn_doctor.collect.choice import installed_version, is_present
 from mtcnn_doctor.collect.images import Album
 from mtcnn_doctor.collect.load import LoadWatch
 from mtcnn_doctor.collect.request import Collected, Request, ask_child
+from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.model import Outcome, Run
 from mtcnn_doctor.runs import not_installed, run_of
-from mtcnn_doctor.subjects import SUBJECTS, Subject, beside_reference, compare
+from mtcnn_doctor.subjects import Subject, beside_reference, compare, known
 
 #: Stands for every subject that is installed.
 ALL = "all"
@@ -28,13 +29,28 @@ def backends_beside(names: Sequence[str], packages: Mapping[str, Any]) -> list[s
     return ["numpy", *dict.fromkeys(subject.backend for subject in _present(names, packages))]
 
 
-def _named(names: Sequence[str]) -> list[Subject]:
-    return [s for s in SUBJECTS.values() if ALL in names or s.name in names]
+def refuse_unknown(names: Sequence[str], packages: Mapping[str, Any]) -> None:
+    """Accept the subjects named if there are such, in the target or at all.
+
+    Raises:
+        UsageError: a name that is no subject.
+    """
+    there = known(packages)
+    for name in names:
+        if name not in (*there, ALL):
+            raise UsageError(
+                f"no subject '{name}'; there are {', '.join(there)}, 'all' that are installed, "
+                "and 'none'"
+            )
+
+
+def _named(names: Sequence[str], packages: Mapping[str, Any]) -> list[Subject]:
+    return [s for s in known(packages).values() if ALL in names or s.name in names]
 
 
 def _present(names: Sequence[str], packages: Mapping[str, Any]) -> list[Subject]:
     modules = packages.get("modules") or {}
-    return [subject for subject in _named(names) if is_present(modules, subject.module)]
+    return [subject for subject in _named(names, packages) if is_present(modules, subject.module)]
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,11 @@ def start(work: Work, pool: ThreadPoolExecutor) -> list[Future[None]]:
     request, collected = work.request, work.collected
     packages = collected.facts.get("packages") or {}
     present = _present(request.subjects, packages)
-    asked = [subject for subject in _named(request.subjects) if subject.name in request.subjects]
+    asked = [
+        subject
+        for subject in _named(request.subjects, packages)
+        if subject.name in request.subjects
+    ]
     if present or asked:
         collected.facts["subjects"] = {
             "requested": [subject.name for subject in asked],
@@ -85,9 +105,12 @@ def _run_subject(work: Work, subject: Subject) -> None:
     # It is looked up like a backend: by the distributions that bring it.
     package = Backend(subject.name, subject.module, None, subject.distributions)
     version = installed_version(package, collected.facts.get("packages") or {})
+    # A plug-in's adapter says what it adapts.
+    told = ending.last("adapter") or {}
+    version = told.get("version") or version
 
     def held(result: Mapping[str, Any], faces: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return compare(subject.name, version, faces, result)
+        return compare(subject.name, version, faces, result, told.get("profile"))
 
     run = run_of(
         ending,
@@ -102,6 +125,8 @@ def _run_subject(work: Work, subject: Subject) -> None:
     )
     with collected.lock:
         collected.subjects[subject.name] = run
+        if told.get("backend"):
+            collected.facts["subjects"]["backends"][subject.name] = told["backend"]
 
 
 def _orders(work: Work, subject: Subject) -> dict[str, Any]:
@@ -109,6 +134,7 @@ def _orders(work: Work, subject: Subject) -> dict[str, Any]:
         "task": "subject",
         "subject": subject.name,
         "module": subject.module,
+        "plugin": subject.is_plugin,
         "images": work.album.orders(),
         "runs": work.request.runs or (3 if work.request.level >= 3 else 1),
         "warmup": work.request.warmup,
@@ -118,11 +144,14 @@ def _orders(work: Work, subject: Subject) -> dict[str, Any]:
 def finish(work: Work) -> None:
     """Put the subjects' runs in order, trace those that failed, compare on the user's images."""
     collected = work.collected
-    collected.subjects = {n: collected.subjects[n] for n in SUBJECTS if n in collected.subjects}
+    subjects = known(collected.facts.get("packages") or {})
+    collected.subjects = {n: collected.subjects[n] for n in subjects if n in collected.subjects}
     for name, run in collected.subjects.items():
-        if run.outcome is Outcome.WRONG_RESULT:
-            collected.subjects[name] = _traced(work, run)
-        orders = _orders(work, SUBJECTS[name])
+        # An exception while it detects may come of a network that answers wrongly.
+        stumbled = run.outcome is Outcome.ERROR and run.stage == "detect"
+        if run.outcome is Outcome.WRONG_RESULT or stumbled:
+            collected.subjects[name] = _traced(work, run, subjects[name])
+        orders = _orders(work, subjects[name])
         collected.subjects[name] = native.looked_at(work.request, collected.subjects[name], orders)
     truth = collected.runs.get("numpy")
     if truth is None or truth.outcome is not Outcome.OK:
@@ -141,7 +170,7 @@ def finish(work: Work) -> None:
         ]
 
 
-def _traced(work: Work, run: Run) -> Run:
+def _traced(work: Work, run: Run, subject: Subject) -> Run:
     """Return a wrong run with the place where the package departs from the reference."""
     given = set(work.decoding.result())
     ending = ask_child(
@@ -150,7 +179,7 @@ def _traced(work: Work, run: Run) -> Run:
         {
             "task": "subject-divergence",
             "subject": run.name,
-            "module": SUBJECTS[run.name].module,
+            "module": subject.module,
             "images": [image for image in work.album.orders() if image["name"] in given],
         },
     )
@@ -158,8 +187,10 @@ def _traced(work: Work, run: Run) -> Run:
     if found is None:
         return run
     found = {key: value for key, value in found.items() if key != "t"}
-    stage, step = found.get("stage") or run.stage, found.get("step") or run.step
-    return replace(run, divergence=found, stage=stage, step=step)
+    run = replace(run, divergence=found)
+    if found.get("stage") and run.outcome is Outcome.WRONG_RESULT:
+        run = replace(run, stage=found["stage"], step=found.get("step"))
+    return run
 
 
 def _faces(run: Run, image: str) -> list[Mapping[str, Any]]:

@@ -34,7 +34,8 @@ _OF_INTEREST = frozenset(
     )
 )
 _OF_INTEREST_PREFIXES = ("opencv-", "tensorflow", "onnxruntime", "openvino", "ai-edge-litert")
-_BACKENDS_GROUP = "[mtcnn_doctor.backends]"
+#: What a distribution may bring, and under which group of its entry points.
+_PLUGINS = {"backends": "[mtcnn_doctor.backends]", "subjects": "[mtcnn_doctor.subjects]"}
 
 
 def normalised(name: str) -> str:
@@ -122,9 +123,7 @@ def _distribution(folder: str, location: str) -> dict[str, Any] | None:
     installer = (_record.read_text(os.path.join(folder, "INSTALLER")) or "").strip()
     if installer:
         facts["installer"] = installer
-    backends = _backends(folder)
-    if backends:
-        facts["backends"] = backends
+    facts.update(_plugins(folder))
     direct = _record.read_text(os.path.join(folder, "direct_url.json")) or ""
     if direct:
         facts["editable"] = _is_editable(direct)
@@ -133,20 +132,19 @@ def _distribution(folder: str, location: str) -> dict[str, Any] | None:
     return facts
 
 
-def _backends(folder: str) -> dict[str, str]:
-    """Return the plug-in backends that a distribution brings: name to "module:function"."""
+def _plugins(folder: str) -> dict[str, dict[str, str]]:
+    """Return the plug-ins that a distribution brings, by kind: name to "module:object"."""
     text = _record.read_text(os.path.join(folder, "entry_points.txt")) or ""
-    if _BACKENDS_GROUP not in text:
-        return {}
-    found: dict[str, str] = {}
-    inside = False
-    for line in (line.strip() for line in text.splitlines()):
+    kinds = {group: kind for kind, group in _PLUGINS.items() if group in text}
+    found: dict[str, dict[str, str]] = {}
+    kind = None
+    for line in (line.strip() for line in text.splitlines() if kinds):
         if line.startswith("["):
-            inside = line == _BACKENDS_GROUP
+            kind = kinds.get(line)
             continue
         name, is_entry, place = line.partition("=")
-        if inside and is_entry and not line.startswith(("#", ";")):
-            found[name.strip()] = place.strip()
+        if kind is not None and is_entry and not line.startswith(("#", ";")):
+            found.setdefault(kind, {})[name.strip()] = place.strip()
     return found
 
 

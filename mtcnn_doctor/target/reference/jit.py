@@ -24,6 +24,9 @@ def compiled_and_fused(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     options.update(nogil=True, error_model="numpy")
+    # The outcome is kept by the function's name, and whoever loads it imports this package by the
+    # name that it had for whoever compiled: in a child of the doctor it has another.
+    function.__qualname__ = f"{__name__.partition('.')[0]}.{function.__qualname__}"
     try:
         made: Callable[..., Any] = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # there is no place where this user may write

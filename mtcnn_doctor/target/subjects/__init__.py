@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .base import Adapter, Face, Networks, create
+from .plugin import described
 
-__all__ = ["Adapter", "Face", "Networks", "create"]
+__all__ = ["Adapter", "Face", "Networks", "create", "described"]

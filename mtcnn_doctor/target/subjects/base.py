@@ -77,13 +77,18 @@ class Adapter:
     def fed(self, image: NDArray[Any]) -> list[NDArray[Any]]:
         """Detect once more and return what P-Net was fed, (N, 3, h, w) and upright.
 
-        Empty where P-Net cannot be listened to.
+        Empty where P-Net cannot be listened to. What the package raises does not matter here.
         """
         return []
 
 
 def create(name: str) -> Adapter:
     """Build the detector of a subject, which has been imported already."""
+    if name not in _ADAPTERS:
+        from . import plugin
+
+        with quiet():
+            return plugin.create(name)
     module = importlib.import_module("." + _ADAPTERS[name], __package__)
     with quiet():
         adapter: Adapter = module.create()

@@ -45,6 +45,8 @@ class _Package(Adapter):
         setattr(owner, name, ear)
         try:
             self.detect(image)
+        except Exception:
+            pass  # what P-Net was fed was heard before
         finally:
             setattr(owner, name, ear.model)
         return [networks.upright(given) for given in ear.heard]

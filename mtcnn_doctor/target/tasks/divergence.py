@@ -1,7 +1,8 @@
-"""Task ``divergence``: find the first network call whose result differs from NumPy's.
+"""Task ``divergence``: find the first stage of the cascade whose result is wrong.
 
-Both backends see the same inputs at every call (the NumPy result is what the cascade goes on
-with), so the first call that differs is the place of the fault and not its consequence.
+The backend runs as in the run that went wrong, on the same decoded images. Every stage is compared
+on what it was given: the networks by :mod:`.divergence_networks`, all between them by
+:mod:`.divergence_stages`.
 """
 
 from __future__ import annotations
@@ -10,114 +11,96 @@ from typing import Any
 
 from ..channel import Channel
 from ..imports import import_framework
-
-#: Largest difference in logits and offsets that rounding can explain. Two float32 networks with
-#: different summation orders differ by about 1e-4 at most on logits of size 10 to 20.
-TOLERANCE = 1e-2
+from .mitigate import Changes
 
 
 def perform(channel: Channel, orders: dict[str, Any]) -> None:
-    """Send ``divergence`` for the first image on which the backend departs from NumPy."""
-    for module in dict.fromkeys(["numpy", orders["module"]]):
-        if not import_framework(channel, module, facts=False):
-            return
+    """Send ``divergence`` for the first image on which a stage is wrong.
+
+    Orders: those of the task ``reference``, and ``answers``: boxes found by the run that went
+    wrong, by the name of the image.
+    """
+    changes = Changes(orders.get("mitigations") or {})
+    changes.before_imports()
+    if not import_framework(channel, "numpy", facts=False):
+        return
+    if not changes.import_others(channel, first=True):
+        return
+    if orders["module"] != "numpy" and not import_framework(channel, orders["module"], facts=False):
+        return
+    if not changes.import_others(channel, first=False):
+        return
+    changes.after_imports(orders["backend"])
     channel.enter("build", "networks of " + orders["backend"])
     channel.send("phase", name="build")
-    import numpy
-
     from ..reference import cascade, networks, weights
+    from .divergence_networks import NetworkJudge
 
     arrays = weights.load_weights(orders.get("weights"))
-    ours = networks.create(orders["backend"], arrays, device=orders.get("device", "cpu"))
-    compare = _Compare(ours, networks.create("numpy", arrays), channel, arrays)
+    ours = changes.networks(
+        networks.create(
+            orders["backend"],
+            arrays,
+            device=orders.get("device", "cpu"),
+            threads=orders.get("threads"),
+        )
+    )
+    judge = NetworkJudge(ours, arrays)
     settings = cascade.Settings(**orders.get("settings", {}))
+    repeated = True
     for image in orders["images"]:
         channel.send("phase", name="compare " + image["name"])
-        cascade.detect(
-            numpy.load(image["array"], allow_pickle=False), compare, settings, enter=compare.enter
-        )
-        if compare.found is not None:
-            channel.send("divergence", image=image["name"], **compare.found)
+        found, boxes = _compared(channel, image, ours, judge, settings)
+        refuted = {"numpy_refuted": judge.numpy_refuted[:3]} if judge.numpy_refuted else {}
+        if found is not None:
+            channel.send("divergence", image=image["name"], **found, **refuted)
             return
-    channel.send("divergence", image=None, worst=compare.worst, tolerance=TOLERANCE)
+        seen = (orders.get("answers") or {}).get(image["name"])
+        repeated = repeated and (seen is None or _alike(boxes, seen))
+    channel.send(
+        "divergence", image=None, stage=None, worst=judge.worst, repeated=repeated, **refuted
+    )
 
 
-class _Compare:
-    """Networks that run two backends on each input and remember the first difference."""
+def _compared(
+    channel: Channel, image: dict[str, Any], ours: Any, judge: Any, settings: Any
+) -> tuple[dict[str, Any] | None, list[Any]]:
+    """Return the first difference on one image, None without one, and the boxes of its faces."""
+    import numpy
 
-    def __init__(self, ours: Any, truth: Any, channel: Channel, arrays: Any) -> None:
-        self._arrays = arrays
-        self._ours = ours
-        self._truth = truth
-        self._channel = channel
-        self._place: tuple[str, str] = ("", "")
-        self.found: dict[str, Any] | None = None
-        self.worst = 0.0
+    from ..reference import cascade
+    from .divergence_found import Difference
+    from .divergence_stages import Listener
+    from .exact import Picture
 
-    def enter(self, stage: str, step: str = "") -> None:
-        """Remember where the cascade is."""
-        self._place = (stage, step)
-        self._channel.enter(stage, step)
-
-    def pnet(self, x: Any) -> Any:
-        """Proposal network, compared."""
-        return self._both("pnet", x, ["logits", "offsets"])
-
-    def rnet(self, x: Any) -> Any:
-        """Refinement network, compared."""
-        return self._both("rnet", x, ["logits", "offsets"])
-
-    def onet(self, x: Any) -> Any:
-        """Output network, compared."""
-        return self._both("onet", x, ["logits", "offsets", "landmarks"])
-
-    def _both(self, network: str, x: Any, names: list[str]) -> Any:
-        import numpy
-
-        truth = getattr(self._truth, network)(x)
-        if self.found is None:
-            for name, got, want in zip(names, getattr(self._ours, network)(x), truth):
-                got = numpy.asarray(got)
-                if got.shape != want.shape:
-                    self.found = {
-                        "stage": network,
-                        "step": self._place[1],
-                        "output": name,
-                        "shape": list(got.shape),
-                        "expected_shape": list(want.shape),
-                        **self._layer(network, x, ""),
-                    }
-                    break
-                if not want.size:
-                    continue
-                error = float(numpy.abs(got.astype("float64") - want).max())
-                # NaN compares false with everything: "not within" catches it too.
-                if not error <= TOLERANCE:
-                    self.found = {
-                        "stage": network,
-                        "step": self._place[1],
-                        "output": name,
-                        "max_error": error,
-                        "tolerance": TOLERANCE,
-                        "finite": bool(numpy.isfinite(got).all()),
-                        **self._layer(network, x, name),
-                    }
-                    break
-                self.worst = max(self.worst, error)
-        return truth
-
-    def _layer(self, network: str, x: Any, output: str) -> dict[str, Any]:
-        """Return the first layer that differs, for a backend whose layers can be listened to."""
-        from . import layers
-
-        trunk = getattr(getattr(self._ours, "_" + network, None), "trunk", None)
-        if trunk is None or not hasattr(trunk, "children"):
-            return {}
+    pixels = numpy.load(image["array"], allow_pickle=False)
+    listener = Listener(ours, judge, Picture(image["array"]), settings, channel.enter)
+    result = raised = None
+    try:
         try:
-            heard = layers.heard_in_torch(trunk.children(), lambda: getattr(self._ours, network)(x))
-            found = layers.first_difference(network, self._arrays[network], x, heard)
-        except Exception:
-            return {}  # the network is named, and that is all
-        if found is None:
-            return {"layer": layers.HEADS[output]} if output in layers.HEADS else {}
-        return {**found, "layer_text": layers.words(found)}
+            result = cascade.detect(
+                pixels,
+                listener,
+                settings,
+                enter=listener.enter,
+                record=listener.record,
+                kernels=listener.kernels,
+            )
+        except Difference:
+            raise
+        except Exception as error:
+            raised = error  # what came before it may tell why
+        channel.enter("compare", image["name"])
+        listener.compare(result)
+    except Difference as difference:
+        return difference.found, []
+    if raised is not None:
+        raise raised
+    return None, [list(face.box) for face in result.detections] if result is not None else []
+
+
+def _alike(boxes: list[Any], others: list[Any]) -> bool:
+    """Whether the same faces were found, to a pixel."""
+    return len(boxes) == len(others) and all(
+        any(max(abs(a - b) for a, b in zip(box, other)) < 1 for other in others) for box in boxes
+    )

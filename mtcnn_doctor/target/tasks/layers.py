@@ -133,6 +133,44 @@ def heard_in_torch(modules: Iterable[Any], run: Any) -> list[NDArray[Any]]:
     return [output.numpy() for output in outputs]
 
 
+def heard_in_numpy(networks: Any, network: str, x: NDArray[Any]) -> list[list[NDArray[Any]]]:
+    """Return the outputs of the NumPy backend's layers, one list for each piece it works on.
+
+    Pieces are strips of a level, or some of the crops. Maps are (N, C, h, w), dense outputs (N, C).
+    """
+    outputs: list[NDArray[Any]] = []
+
+    def listen(name: str) -> None:
+        inner = getattr(networks, name)
+
+        def heard(x: NDArray[Any], *more: Any) -> NDArray[Any]:
+            # A layer in front of an activation is heard as what the activation is given. All of
+            # them work in the same memory again and again.
+            if name == "_prelu":
+                outputs.append(_by_crop(x))
+            result: NDArray[Any] = inner(x, *more)
+            outputs.append(_by_crop(result))
+            return result
+
+        # Found before the method of its class; taken away again below.
+        setattr(networks, name, heard)
+
+    for name in ("_prelu", "_pool"):
+        listen(name)
+    try:
+        getattr(networks, network)(x)
+    finally:
+        del networks._prelu, networks._pool
+    each = 2 * len(_POOLS[network]) + sum(map(bool, _POOLS[network])) + 2 * (network != "pnet")
+    return [outputs[first : first + each] for first in range(0, len(outputs), each)]
+
+
+def _by_crop(x: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of an array of the NumPy backend with the crops first."""
+    copied: NDArray[Any] = x.swapaxes(0, 1).copy()
+    return copied
+
+
 def words(found: dict[str, Any]) -> str:
     """Say in a few words where and how a network differs."""
     if "layer_shape" in found:

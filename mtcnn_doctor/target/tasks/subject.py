@@ -15,7 +15,8 @@ from ..process import mapped_libraries, memory_mb
 def perform(channel: Channel, orders: dict[str, Any]) -> None:
     """Run the ordered subject.
 
-    Orders: ``subject``, ``module`` (its import name), and ``images``, ``runs`` and ``warmup`` as
+    Orders: ``subject``, ``module`` (its import name), ``plugin`` (whether that is the module of an
+    adapter that another distribution brings), and ``images``, ``runs`` and ``warmup`` as
     those of the task ``reference``, whose messages are sent here, too. Nothing is imported before
     the package but NumPy: what it needs it has to import itself, as in the user's program.
     """
@@ -29,6 +30,8 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
     started = time.perf_counter()
     from .. import subjects
 
+    if orders.get("plugin"):
+        channel.send("adapter", **subjects.described(orders["subject"]))
     adapter = subjects.create(orders["subject"])
     channel.send(
         "built",
