@@ -23,18 +23,28 @@ class CompiledAverages:
 
     def __init__(self, image: NDArray[Any], dtype: Any, lanes: Lanes) -> None:
         self._scratch, self._dtype = lanes.scratch, np.dtype(dtype)
+        self._channels_last = lanes.channels_last
         self._pixels = np.ascontiguousarray(image).reshape(image.shape[0], -1)
         self._scale, self._mean = self._dtype.type(SCALE), self._dtype.type(MEAN)
 
     def level(self, size: tuple[int, int], start: int, stop: int) -> NDArray[Any]:
         """See :func:`.pyramid.level_rows`; scratch memory, too."""
-        rows = self._scratch.array("level", (3, stop - start, size[1]), self._dtype)
+        height, width = stop - start, size[1]
+        rows: NDArray[Any]
+        if self._channels_last:
+            rows = self._scratch.array("level", (height, width, 3), self._dtype).transpose(2, 0, 1)
+        else:
+            rows = self._scratch.array("level", (3, height, width), self._dtype)
         _level(self._pixels, size[0], start, rows, self._scale, self._mean)
         return rows[None]
 
     def crops(self, boxes: NDArray[np.float64], size: int) -> NDArray[Any]:
         """See :func:`.crops.crop`."""
-        result = np.empty((len(boxes), 3, size, size), self._dtype)
+        result: NDArray[Any]
+        if self._channels_last:
+            result = np.empty((len(boxes), size, size, 3), self._dtype).transpose(0, 3, 1, 2)
+        else:
+            result = np.empty((len(boxes), 3, size, size), self._dtype)
         _crops(self._pixels, boxes, result, self._scale, self._mean)
         return result
 

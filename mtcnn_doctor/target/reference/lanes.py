@@ -28,6 +28,7 @@ class Lanes:
     ``networks``: their attribute ``lanes`` (1 where it is missing) says how many callers they can
     serve; their method ``enter_lane``, if there is one, is called first in each new thread. The
     threads live until :meth:`close`, and so does ``scratch``, the memory they work in.
+    ``channels_last``: the order in memory that the networks like (see :class:`.networks.Networks`).
 
     ``turn``: a lock for work that consists of many short NumPy calls. Each gives up Python's lock
     and asks for it back; two threads that do so at once take it from each other and get no further
@@ -39,6 +40,7 @@ class Lanes:
         self.scratch = Scratch()
         self.turn = threading.Lock()
         self.count = int(getattr(networks, "lanes", 1))
+        self.channels_last = bool(getattr(networks, "channels_last", False))
         self._pool: ThreadPoolExecutor | None = None
         if self.count > 1:
             prepare = getattr(networks, "enter_lane", _nothing)

@@ -35,9 +35,11 @@ class Networks(Protocol):
     dx1, dy1, dx2, dy2 in units of the box, landmarks x1..x5, y1..y5 in units of the box. The
     input is the caller's again when the call returns: what is kept of it must be copied.
 
-    Three attributes may be there as well: ``lanes``, how many threads may call at the same time
+    These attributes may be there as well: ``lanes``, how many threads may call at the same time
     (1 if missing), ``max_pixels`` of an image given to P-Net and ``max_crops`` given to R-Net and
     O-Net at once. A method ``enter_lane()`` is called once by each of those threads beforehand.
+    Where an attribute ``channels_last`` is true, the inputs may lie in memory as (N, height, width,
+    3), with the same shape and indices as ever.
     """
 
     def pnet(self, x: Any) -> tuple[Any, Any]:

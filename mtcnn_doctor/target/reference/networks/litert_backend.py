@@ -58,6 +58,7 @@ class LiteRTNetworks(BuiltNetworks):
     ``threads``: of one interpreter.
     """
 
+    channels_last = True
     _pnet, _rnet, _onet = "pnet", "rnet", "onet"
 
     def __init__(self, weights: Weights, threads: int, lanes: int = 1) -> None:

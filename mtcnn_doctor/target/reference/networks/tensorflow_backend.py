@@ -54,6 +54,8 @@ class TensorFlowNetworks(BuiltNetworks):
     ``traces``: how often each network has been traced; stays at one.
     """
 
+    channels_last = True
+
     def __init__(self, weights: Weights, device: str) -> None:
         self.device = device
         self.traces: dict[str, int] = {"pnet": 0, "rnet": 0, "onet": 0}
@@ -75,16 +77,17 @@ class TensorFlowNetworks(BuiltNetworks):
         def traced(x: Any) -> Sequence[Any]:
             self.traces[name] += 1  # runs while tracing only
             with tf.device(self.device):
-                # TensorFlow convolves channels-last images only, on a CPU.
-                outputs = body(tf.transpose(x, [0, 2, 3, 1]), constants)
+                outputs = body(x, constants)
                 return [tf.transpose(y, [0, 3, 1, 2]) if name == "pnet" else y for y in outputs]
 
-        signature = [tf.TensorSpec([None, 3, size, size], tf.float32)]
+        signature = [tf.TensorSpec([None, size, size, 3], tf.float32)]
         return tf.function(traced, input_signature=signature, autograph=False)
 
     def _run(self, network: Any, x: NDArray[Any]) -> list[NDArray[Any]]:
+        # TensorFlow convolves channels-last images only, on a CPU.
+        images = np.ascontiguousarray(x.transpose(0, 2, 3, 1), np.float32)
         with tf.device(self.device):
-            return [output.numpy() for output in network(tf.constant(x, tf.float32))]
+            return [output.numpy() for output in network(tf.constant(images))]
 
 
 def arrange(array: NDArray[np.float32]) -> NDArray[np.float32]:

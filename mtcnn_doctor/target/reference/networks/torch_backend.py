@@ -117,6 +117,7 @@ class TorchNetworks(BuiltNetworks):
 
     max_pixels: int
     max_crops: int
+    channels_last = True
 
     def __init__(self, weights: Weights, device: torch.device) -> None:
         self.device = device
