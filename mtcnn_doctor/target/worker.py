@@ -94,6 +94,12 @@ def _verify_export(channel: Channel, orders: dict[str, Any]) -> None:
     verify_export.perform(channel, orders)
 
 
+def _serve(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import serve
+
+    serve.perform(channel, orders)
+
+
 #: Imported only when ordered: a child that collects metadata must not load the cascade.
 TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "facts": _facts,
@@ -109,6 +115,7 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "weights": _weights,
     "export": _export,
     "verify-export": _verify_export,
+    "serve": _serve,
 }
 
 
