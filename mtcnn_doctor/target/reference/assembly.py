@@ -114,7 +114,7 @@ def kernels(compiled: bool | None, tell: Tell) -> tuple[Any, bool]:
         return Kernels, False
     try:
         from .compiled import CompiledKernels
-    except ImportError as error:
+    except Exception as error:  # llvmlite fails with OSError, an old numba with what it may be
         if compiled:
             raise ImportError(
                 f"compiled=True needs numba, which does not load here ({error}): "
