@@ -8,6 +8,7 @@ import pytest
 
 from mtcnn_doctor import registry
 from mtcnn_doctor.knowledge import provocations, signatures
+from mtcnn_doctor.knowledge.issues import issues
 from mtcnn_doctor.knowledge.mitigations import mitigations
 
 PAGE = Path(__file__).parent.parent / "docs" / "identifiers.md"
@@ -19,6 +20,7 @@ def known() -> dict[str, list[tuple[str, str]]]:
         "mitigations": [(row.id, row.title) for row in mitigations()],
         "provocations": [(row.id, row.title) for row in provocations()],
         "signatures": [(row.id, row.cause) for row in signatures()],
+        "issues": [(row.id, row.cause) for row in issues()],
     }
 
 

@@ -17,6 +17,7 @@ DATA = {
     "mtcnn_doctor/py.typed",
     "mtcnn_doctor/report/schema.json",
     "mtcnn_doctor/knowledge/signatures.toml",
+    "mtcnn_doctor/knowledge/releases/torch.toml",
     "mtcnn_doctor/target/reference/weights.safetensors",
     "mtcnn_doctor/target/bootstrap.py",
     "mtcnn_doctor/target/tasks/reference.py",

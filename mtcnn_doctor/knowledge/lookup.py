@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -13,22 +12,32 @@ from packaging.version import InvalidVersion, Version
 
 from mtcnn_doctor import toml
 
-#: Order of preference among matching signatures.
-_CONFIDENCE = {"high": 0, "medium": 1, "low": 2}
-
 
 @dataclass(frozen=True)
 class Signature:
-    """An error message that is known: what stands behind it and what helps."""
+    """A failure that is known: its text, what stands behind it and what helps.
+
+    The columns are explained at the top of ``signatures.toml``.
+    """
 
     id: str
-    pattern: str
+    family: str
+    severity: str
     cause: str
     remedy: str
+    source: str
+    confidence: str
+    reviewed: str
+    patterns: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    described: tuple[str, ...] = ()
+    affects: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
-    source: str = ""
-    confidence: str = "medium"
-    reviewed: str = ""
+    also: tuple[str, ...] = ()
+    check: str = ""
+    signal: str = ""
+    ambiguous: bool = False
+    reproduced: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,43 +59,23 @@ def table(name: str) -> dict[str, Any]:
 
 @cache
 def signatures() -> tuple[Signature, ...]:
-    """Return all known error messages."""
-    return tuple(
-        Signature(
-            id=row["id"],
-            pattern=row["pattern"],
-            cause=row["cause"],
-            remedy=row["remedy"],
-            commands=tuple(row.get("commands", ())),
-            source=row["source"],
-            confidence=row["confidence"],
-            reviewed=row["reviewed"],
-        )
-        for row in table("signatures")["signature"]
-    )
-
-
-@cache
-def _compiled() -> tuple[tuple[re.Pattern[str], Signature], ...]:
-    return tuple((re.compile(row.pattern), row) for row in signatures())
+    """Return all known failures."""
+    found = []
+    for row in table("signatures")["signature"]:
+        values: dict[str, Any] = row
+        lists = {key: tuple(v) for key, v in values.items() if isinstance(v, list)}
+        found.append(Signature(**{**values, **lists}))
+    return tuple(found)
 
 
 def match_error(text: str) -> list[Signature]:
-    """Return the known messages found in ``text``, best first.
+    """Return the known errors that a text shows, best first, for a check to quote."""
+    if not text.strip():
+        return []
+    # Imported here: most examinations meet no error.
+    from mtcnn_doctor.knowledge.recognition import quotable
 
-    Rows of high confidence go first. Among equals what stands later in the text is nearer to the
-    fault (a traceback ends with it), and on one line the longer match is the more telling one.
-    """
-    found: list[tuple[int, int, int, Signature]] = []
-    for pattern, row in _compiled():
-        matches = list(pattern.finditer(text))
-        if matches:
-            last = matches[-1]
-            line = text.count("\n", 0, last.start())
-            length = last.end() - last.start()
-            found.append((_CONFIDENCE.get(row.confidence, 3), -line, -length, row))
-    found.sort(key=lambda item: item[:3])
-    return [row for *_, row in found]
+    return quotable(text)
 
 
 def numpy2_support(key: str, platform: str = "") -> NumpySupport | None:
