@@ -198,7 +198,18 @@ def crash_cause(run: Mapping[str, Any]) -> str:
         return f"{known.cause} ({meaning})"
     if intruder is None:
         return meaning
-    return f"{intruder} replaces code of {run['name']} and died in its place ({meaning})"
+    return f"code in {intruder} has replaced a package's, and died in its place ({meaning})"
+
+
+def hang_advice(run: Mapping[str, Any]) -> str:
+    """Return the remedy for a hang that its frames suggest."""
+    intruder = _intruder(run)
+    if intruder is not None:
+        return (
+            f"code in {intruder} has replaced a package's and does not come back: remove it from "
+            "the environment; it is not part of any installed package"
+        )
+    return "see what the innermost frame waits for; on a slow machine raise --timeout"
 
 
 def crash_advice(run: Mapping[str, Any]) -> str:
@@ -209,8 +220,8 @@ def crash_advice(run: Mapping[str, Any]) -> str:
     intruder = _intruder(run)
     if intruder is not None:
         return (
-            f"remove {intruder} from the environment (or what it does to {run['name']}); "
-            f"it is not part of any installed package"
+            f"remove {intruder} from the environment (or what it replaces); it is not part of any "
+            f"installed package"
         )
     if run.get("signal") == "SIGILL":
         return (

@@ -9,11 +9,12 @@ from functools import lru_cache
 
 from packaging.markers import InvalidMarker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 from mtcnn_doctor.facts import Distribution, Loaded, Packages, Python
-from mtcnn_doctor.knowledge import loose_pins
+from mtcnn_doctor.knowledge import companion_series, loose_pins
 from mtcnn_doctor.model import Finding, Findings, check, error, info, skip, warning
 
 from ._installed import (
@@ -290,6 +291,7 @@ def _finding(
         requires.append("opencv-duplicates")
     if {(canonicalize_name(row.requirement), row.found) for row in conflicts} == {("numpy", None)}:
         requires.append("numpy-missing")
+    fix, commands = _remedy(graph, distribution, conflicts)
     return kind(
         f"{label(distribution)} {conflicts[0].text}{more}",
         about=about,
@@ -300,7 +302,41 @@ def _finding(
         cause="Another installation changed "
         + joined(row.requirement for row in conflicts)
         + " after it, or it was installed without its requirements.",
-        fix="Install what it asks for, unless another package needs what is there.",
-        commands=[row.command for row in conflicts[:4]],
+        fix=fix,
+        commands=commands,
         requires=requires,
+    )
+
+
+def _remedy(
+    graph: Graph, distribution: Distribution, conflicts: list[Conflict]
+) -> tuple[str, list[str]]:
+    """Return what to do and the commands, which must not break a framework that works."""
+    torch = str(graph.packages["torch"]["version"]) if "torch" in graph.packages else None
+    other = [row for row in conflicts if torch and _made_for_another(row, torch)]
+    if not other:
+        return (
+            "Install what it asks for, unless another package needs what is there.",
+            [row.command for row in conflicts[:4]],
+        )
+    name = f"{distribution['name']}=={distribution['version']}"
+    wanted = joined(f"{row.requirement}{row.wanted}" for row in other)
+    return (
+        f"{wanted} is made for another release than torch {torch}; installing it here would "
+        f"replace torch. Give {name} an environment of its own, in which pip chooses all of them, "
+        "or take a release of it that goes with this torch.",
+        [f'python -m venv other-environment && other-environment/bin/pip install "{name}"'],
+    )
+
+
+def _made_for_another(conflict: Conflict, torch_version: str) -> bool:
+    """Whether a missing companion of torch belongs to another torch than the installed one."""
+    if conflict.requirement not in ("torchvision", "torchaudio") or not conflict.wanted:
+        return False
+    series = companion_series(conflict.requirement, torch_version)
+    # A torch that is newer than the table has a companion that no upper bound of today allows.
+    return (
+        "<" in conflict.wanted or "==" in conflict.wanted
+        if series is None
+        else not SpecifierSet(conflict.wanted).contains(f"{series}.0", prereleases=True)
     )

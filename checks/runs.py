@@ -18,6 +18,7 @@ from ._deaths import (
     crash_advice,
     crash_cause,
     explained,
+    hang_advice,
     named,
     roots,
     runs_with,
@@ -124,8 +125,7 @@ def backend_timeout(runs: Runs, search: Search | None = None) -> Findings:
             evidence=certificate(run),
             effect="your program waits at this place as long, or forever",
             cause=run.get("reason") or "",
-            fix="see what the innermost frame waits for; on a slow machine raise --timeout"
-            + _offer(run, search),
+            fix=hang_advice(run) + _offer(run, search),
             requires=roots(run),
         )
 

@@ -20,6 +20,7 @@ from ._deaths import (
     crash_advice,
     crash_cause,
     explained,
+    hang_advice,
     named,
     runs_with,
     where,
@@ -176,7 +177,7 @@ def subject_timeout(runs: Runs, subjects: Subjects) -> Findings:
             evidence={**certificate(run), **framework(run, runs, subjects)},
             effect="your program waits at this place as long, or forever",
             cause=run.get("reason") or "",
-            fix="see what the innermost frame waits for; on a slow machine raise --timeout",
+            fix=hang_advice(run),
             requires=roots(run, runs, subjects),
         )
 

@@ -66,6 +66,7 @@ def test_the_second_copy_ends_the_process(
 ) -> None:
     pytest.importorskip("torch")
     environment = customize(loading(intel))
+    before = set(Path("/dev/shm").glob("__KMP_REGISTERED_LIB_*"))
     answer = doctor(*CHECK, "--keep", tmp_path / "kept", environment=environment)
     run = answer.run("torch")
     assert (run["outcome"], run["signal"], run["exit_code"]) == ("crash", "SIGABRT", 134)
@@ -78,6 +79,8 @@ def test_the_second_copy_ends_the_process(
     assert "libgomp" in gnu
     assert "install the packages that bring them from one source" in found["remedy"]["text"]
     assert "GNU OpenMP comes from torch" in found["remedy"]["text"]
+    # The runtimes' shared memory, named by the process, outlives a process that is killed.
+    assert set(Path("/dev/shm").glob("__KMP_REGISTERED_LIB_*")) <= before
     report = (tmp_path / "kept" / "torch-crash" / "report.md").read_text()
     for path in (*intel, gnu):
         assert path in report

@@ -138,13 +138,14 @@ class Child:
         waiter.start()
 
         timed_out = self._converse(go)
-        strays = self._drain(threads)
+        left = self._drain(threads)
         go.close_ours()
         waiter.join(1.0)
+        strays.forget_openmp(process.pid)
         if not self._heard("hello"):
             self._refuse(process.returncode, streams)
         return self._ending(
-            folder, process.returncode, timed_out, streams, counters, available, started, strays
+            folder, process.returncode, timed_out, streams, counters, available, started, left
         )
 
     def _spawn(self, folder: Path, answers: Pipe, go: Pipe, fault: Pipe) -> subprocess.Popen[bytes]:
@@ -176,6 +177,7 @@ class Child:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 env=environment,
+                cwd=self.launch.folder,
                 **arguments,
             )
         except OSError as error:

@@ -17,7 +17,7 @@ class Launch:
     ``environment`` holds what is set on top of the doctor's own environment. ``timeout_s`` is
     the limit of each phase (import, build, one image), not of the whole. ``without`` are variables
     of the doctor's environment that are taken away. ``debugger`` is the path of a native debugger
-    under which the child is to run.
+    under which the child is to run. ``folder`` is its working directory (default: this process's).
     """
 
     python: str
@@ -27,3 +27,4 @@ class Launch:
     environment: Mapping[str, str] = field(default_factory=dict)
     without: tuple[str, ...] = ()
     debugger: str | None = None
+    folder: str | None = None

@@ -1,7 +1,9 @@
-"""Finding the processes that a child left behind: its descendants, and those with its mark."""
+"""What a child left behind: its descendants, processes with its mark, shared memory."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE
@@ -30,3 +32,18 @@ def kill_marked(token: str) -> int:
         except (psutil.Error, OSError):
             continue  # gone, or another user's: not ours then
     return killed
+
+
+def forget_openmp(pid: int) -> None:
+    """Remove the shared memory by which LLVM's and Intel's OpenMP know each other in a process.
+
+    Its name is the process's number and user; a process that dies leaves it for ever.
+    """
+    if not hasattr(os, "getuid"):
+        return
+    for path in Path("/dev/shm").glob(f"__KMP_REGISTERED_LIB_{pid}_*"):
+        try:
+            if path.stat().st_uid == os.getuid():
+                path.unlink()
+        except OSError:
+            pass  # gone by itself
