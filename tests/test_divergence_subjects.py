@@ -166,6 +166,7 @@ def test_same_padding_in_facenet(doctor: Doctor, facenet: Path, patch_module: Pa
     assert divergence["layer_shape"][2] == divergence["layer_expected_shape"][2] + 2
 
 
+@pytest.mark.exhaustive
 def test_noise_in_the_r_net_of_mtcnn_0_1(doctor: Doctor, old: Path, patch_module: Patch) -> None:
     """The old generation, whose networks are those of Caffe, columns before rows."""
     pytest.importorskip("tensorflow")
@@ -191,6 +192,7 @@ def test_noise_in_the_r_net_of_mtcnn_0_1(doctor: Doctor, old: Path, patch_module
     assert (divergence["stage"], divergence["layer"]) == ("rnet", "conv1")
 
 
+@pytest.mark.exhaustive
 def test_bgr_in_mtcnn_0_1(doctor: Doctor, old: Path, patch_module: Patch) -> None:
     pytest.importorskip("tensorflow")
     turned = patch_module(

@@ -408,6 +408,7 @@ def test_three_numpys_and_two_onnxruntimes(matrix: Matrix) -> None:
 
 @pytest.mark.environments
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="old wheels for Python 3.11")
+@pytest.mark.exhaustive
 def test_bisect_over_the_releases_of_a_range(matrix: Matrix) -> None:
     answer = matrix(
         "onnxruntime>=1.16&<1.20", "numpy==2.0.2", "--bisect", "onnxruntime", "--yes",
@@ -422,6 +423,7 @@ def test_bisect_over_the_releases_of_a_range(matrix: Matrix) -> None:
 
 
 @pytest.mark.environments
+@pytest.mark.exhaustive
 def test_pip_where_there_is_no_uv_and_other_pythons(matrix: Matrix) -> None:
     others = at_hand("3.9", "3.12")
     if not others:
@@ -438,6 +440,7 @@ def test_pip_where_there_is_no_uv_and_other_pythons(matrix: Matrix) -> None:
 
 @pytest.mark.environments
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="measured with Python 3.11")
+@pytest.mark.exhaustive
 def test_a_package_of_the_user_is_run_as_subject(matrix: Matrix) -> None:
     """Beside its framework (large: one environment), and without it."""
     answer = matrix(
@@ -454,6 +457,7 @@ def test_a_package_of_the_user_is_run_as_subject(matrix: Matrix) -> None:
 
 
 @pytest.mark.environments
+@pytest.mark.exhaustive
 def test_pins_that_cannot_be_met_are_a_row_with_the_reason(matrix: Matrix) -> None:
     """facenet-pytorch 2.6.0 wants torch older than 2.3. Nothing is installed."""
     answer = matrix(
