@@ -24,6 +24,7 @@ def print_to(stream: IO[str], result: Mapping[str, Any]) -> None:
     look = Look.of(stream, no_color=True)
     redact = Redactor()
     state, verification = result["state"], result["verification"]
+    reader = (verification or {}).get("reader")
     lines = []
     if state in ("verified", "not-verified"):
         written = result["networks"].values()
@@ -32,7 +33,9 @@ def print_to(stream: IO[str], result: Mapping[str, Any]) -> None:
     head = {
         "verified": f"{result['kind']} written to {result['folder']} and verified",
         "not-verified": f"{result['kind']} written to {result['folder']}, not verified",
-        "wrong": f"{result['kind']} not written: the files give wrong answers",
+        # Which of the two is wrong, `check` finds out: it does not trust NumPy either.
+        "wrong": f"{result['kind']} not written: the files as {reader} runs "
+        "them and NumPy disagree (mtcnn-doctor check tells which is wrong)",
         "failed": f"{result['kind']} not written",
     }[state]
     if state == "verified":
