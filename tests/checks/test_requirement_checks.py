@@ -120,3 +120,23 @@ def test_lines_that_do_not_parse_are_ignored(judge, python311, installed):
 def test_without_markers_it_is_skipped(judge, installed):
     [finding] = judge(requirement_conflict, python={"version": "3.11.7"}, packages=installed())
     assert finding.severity is Severity.SKIP
+
+
+def test_a_companion_of_another_torch_is_not_installed_over_this_one(
+    problems, python311, installed
+):
+    for torch in ("2.13.0+cpu", "9.9.0"):
+        packages = installed(
+            "facenet-pytorch==2.6.0: torchvision<0.18.0,>=0.17.0", f"torch=={torch}"
+        )
+        [finding] = problems(requirement_conflict, python=python311, packages=packages)
+        assert "would replace torch" in finding.remedy.text
+        (command,) = finding.remedy.commands
+        assert "venv" in command
+        assert '"facenet-pytorch==2.6.0"' in command
+
+
+def test_a_companion_of_this_torch_is(problems, python311, installed):
+    packages = installed("facenet-pytorch==2.6.0: torchvision<0.18.0,>=0.17.0", "torch==2.2.2+cpu")
+    [finding] = problems(requirement_conflict, python=python311, packages=packages)
+    assert finding.remedy.commands == ('pip install "torchvision<0.18.0,>=0.17.0"',)
