@@ -14,13 +14,19 @@ def _stand_apart() -> None:
     as they are. A folder that holds this package, or was needed to find it, stays.
     """
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    foreign = {
-        os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    }
+    foreign = {_absolute(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
-        foreign.add(os.getcwd())
+        foreign.add(_absolute(""))
     foreign.discard(own)
-    sys.path[:] = [entry for entry in sys.path if entry and os.path.abspath(entry) not in foreign]
+    sys.path[:] = [entry for entry in sys.path if entry and _absolute(entry) not in foreign]
+
+
+def _absolute(path: str) -> str:
+    """Return a path made absolute; as it is where the working directory was deleted."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return path
 
 
 def _fill_standard_streams() -> None:
@@ -41,7 +47,10 @@ def main() -> int:
     if sys.argv[1:] in (["--version"], ["-V"]):
         from mtcnn_doctor import __version__
 
-        print(f"mtcnn-doctor {__version__}")
+        try:
+            print(f"mtcnn-doctor {__version__}", flush=True)
+        except BrokenPipeError:  # nobody reads it; the interpreter's own exit is to be quiet
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     _fill_standard_streams()
     _stand_apart()

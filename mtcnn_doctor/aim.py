@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +16,23 @@ from mtcnn_doctor.model import Finding
 
 _BARE = "pip install "
 _BENCH = "mtcnn-doctor bench "
+_COMMANDS = ("check", "bench", "matrix")
 
 
-def aimed(findings: Iterable[Finding], python: str, packages: Mapping[str, Any]) -> list[Finding]:
+def aimed(
+    findings: Iterable[Finding],
+    python: str,
+    packages: Mapping[str, Any],
+    command: Sequence[str] = (),
+) -> list[Finding]:
     """Return the findings with ``pip install`` and ``bench`` naming the target's interpreter.
 
     Args:
         findings: Findings with commands as the checks wrote them.
         python: Path of the target's interpreter.
         packages: The fact ``packages``; environments made by uv hold no pip, so uv is named.
+        command: The command line that asked: ``bench`` is started the same way, and keeps its
+            limit of time.
     """
     installed = {one.get("key") for one in packages.get("distributions") or ()}
     path = f'"{python}"' if sys.platform == "win32" and " " in python else shlex.quote(python)
@@ -33,12 +41,13 @@ def aimed(findings: Iterable[Finding], python: str, packages: Mapping[str, Any])
     else:
         start = f"uv pip install --python {path} "
 
+    bench = _bench(command) + (f"--python {path} " if python != sys.executable else "")
+
     def aim(finding: Finding) -> Finding:
         if finding.remedy is None:
             return finding
         text = finding.remedy.text
-        if python != sys.executable:
-            text = text.replace(_BENCH, f"{_BENCH}--python {path} ")
+        text = text.replace(_BENCH, bench)
         commands = tuple(
             start + command[len(_BARE) :] if command.startswith(_BARE) else command
             for command in finding.remedy.commands
@@ -46,3 +55,16 @@ def aimed(findings: Iterable[Finding], python: str, packages: Mapping[str, Any])
         return replace(finding, remedy=replace(finding.remedy, text=text, commands=commands))
 
     return [aim(finding) for finding in findings]
+
+
+def _bench(command: Sequence[str]) -> str:
+    """Return the beginning of a ``bench`` that is started, and limited, as a command was."""
+    words = list(command)
+    at = next((number for number, word in enumerate(words) if word in _COMMANDS), 0)
+    start = f"{shlex.join(words[:at])} bench " if at else _BENCH
+    for number, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name == "--timeout":
+            value = value or "".join(words[number + 1 : number + 2])
+            start += f"--timeout {shlex.quote(value)} "
+    return start

@@ -30,6 +30,19 @@ class Config:
     plugins: tuple[Path, ...] = ()
 
 
+def find_here() -> Config:
+    """Return the configuration that holds in the working directory; none where that was deleted.
+
+    Raises:
+        UsageError: as of :func:`find`.
+    """
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return Config()
+    return find(here)
+
+
 def find(start: Path) -> Config:
     """Return the configuration that holds in a folder: the nearest file up the tree.
 

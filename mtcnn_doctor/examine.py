@@ -21,7 +21,15 @@ from mtcnn_doctor.model import Check, Finding, Outcome, Report, Run
 from mtcnn_doctor.runs import run_to_dict
 from mtcnn_doctor.sandbox import allow_children, kill_all
 
-__all__ = ["Listener", "Request", "examine", "judge_facts"]
+__all__ = ["Interrupted", "Listener", "Request", "examine", "judge_facts"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with a report on what was known by then."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
 
 
 def examine(request: Request) -> Report:
@@ -30,9 +38,21 @@ def examine(request: Request) -> Report:
     Raises:
         UsageError: the target is no Python, too old, or holds nothing to examine; a backend was
             named that does not exist.
-        KeyboardInterrupt: after every child was killed.
+        KeyboardInterrupt: after every child was killed; an :class:`Interrupted` where something
+            was known by then.
     """
     collected = Collected()
+    try:
+        return _examined(request, collected)
+    except KeyboardInterrupt:
+        known = collected.interrupt()
+        if not known.facts.get("packages"):
+            raise
+        known.incomplete.insert(0, _what_is_missing(known))
+        raise Interrupted(_report(request, known, time.monotonic() - request.started)) from None
+
+
+def _examined(request: Request, collected: Collected) -> Report:
     wanted = _wanted_facts(request.checks)
     collected.facts["settings"] = {
         "level": request.level,
@@ -40,20 +60,26 @@ def examine(request: Request) -> Report:
         "expect_gpu": request.expect_gpu,
         "timeout_s": request.timeout_s,
     }
+    if request.tuning.before:
+        collected.facts["settings"]["import_first"] = list(request.tuning.before)
     # The children are killed before the pool waits for the threads that hear them.
     with ThreadPoolExecutor(max_workers=16) as pool, KillingChildren():
-        host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
-        ask_metadata(request, collected)
-        request = _with_subjects(request, wanted, collected.facts.get("packages") or {})
-        chosen = choose(request.backends, collected.facts.get("packages") or {})
-        collected.facts["settings"]["backends"] = [backend.name for backend in chosen]
-        if request.level >= 2 and "startup" not in collected.facts:
-            # Imported here: level 1 is over before this would have been loaded.
-            from mtcnn_doctor.collect.runs import RUN_FACTS, run_backends
+        try:
+            host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
+            ask_metadata(request, collected)
+            request = _with_subjects(request, wanted, collected.facts.get("packages") or {})
+            chosen = choose(request.backends, collected.facts.get("packages") or {})
+            collected.facts["settings"]["backends"] = [backend.name for backend in chosen]
+            if request.level >= 2 and "startup" not in collected.facts:
+                # Imported here: level 1 is over before this would have been loaded.
+                from mtcnn_doctor.collect.runs import RUN_FACTS, run_backends
 
-            if wanted & RUN_FACTS:
-                run_backends(request, collected, pool)
-        wait_for(host)
+                if wanted & RUN_FACTS:
+                    run_backends(request, collected, pool)
+            wait_for(host)
+        except KeyboardInterrupt:
+            collected.interrupt()
+            raise
     return _report(request, collected, time.monotonic() - request.started)
 
 
@@ -75,7 +101,10 @@ def judge_facts(
     python = facts.get("python") or {}
     executable = str(python.get("executable", "python"))
     findings = aimed(
-        [*registry.judge(checks, facts), *plugin_failures], executable, facts.get("packages") or {}
+        [*registry.judge(checks, facts), *plugin_failures],
+        executable,
+        facts.get("packages") or {},
+        command,
     )
     return Report(
         created=_now(),
@@ -120,6 +149,9 @@ def _with_subjects(request: Request, wanted: set[str], packages: Mapping[str, An
 
 def _report(request: Request, collected: Collected, duration_s: float) -> Report:
     facts = collected.facts
+    # In the order asked for, whatever order they finished in.
+    order = list((facts.get("settings") or {}).get("backends") or collected.runs)
+    collected.runs = {name: collected.runs[name] for name in order if name in collected.runs}
     runs = (*collected.runs.values(), *collected.subjects.values())
     if runs:
         facts["runs"] = [run_to_dict(run) for run in runs]
@@ -128,6 +160,7 @@ def _report(request: Request, collected: Collected, duration_s: float) -> Report
         [*registry.judge(request.checks, facts), *request.plugin_failures],
         request.target.python,
         facts.get("packages") or {},
+        request.command,
     )
     return Report(
         created=_now(),
@@ -142,6 +175,19 @@ def _report(request: Request, collected: Collected, duration_s: float) -> Report
         ),
         duration_s=duration_s,
     )
+
+
+def _what_is_missing(known: Collected) -> str:
+    """Return in words how far an examination had come when it was interrupted."""
+    asked = known.facts["settings"].get("backends") or ()
+    packages = (known.facts.get("subjects") or {}).get("backends") or ()
+    missing = [
+        *(name for name in asked if name not in known.runs),
+        *(name for name in packages if name not in known.subjects),
+    ]
+    if not missing:
+        return "interrupted; this is what was known by then"
+    return f"interrupted before {', '.join(missing)} had finished; this is what was known by then"
 
 
 def _target_of(python: Mapping[str, Any], executable: str) -> dict[str, Any]:

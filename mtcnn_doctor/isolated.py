@@ -13,6 +13,7 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -24,6 +25,7 @@ except ImportError as error:
         "Install it: pip install numpy"
     ) from error
 
+from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.isolated_faults import (
     DetectorDied,
     DetectorHung,
@@ -45,6 +47,7 @@ from mtcnn_doctor.sandbox.warm import OFFSET, Died, Hung, Warm
 from mtcnn_doctor.target.reference import cascade
 from mtcnn_doctor.target.reference.image import checked
 from mtcnn_doctor.target.reference.weights import load_weights
+from mtcnn_doctor.targets import resolve
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,9 +61,9 @@ class IsolatedDetector:
     Takes what :class:`mtcnn_doctor.reference.Detector` takes, finds the same faces, and gives them
     in the same types. ``timeout``: seconds for one image, None for no limit. ``start_timeout``:
     seconds for each step of starting the child (an import, building the networks, a first small
-    image). ``python``: another interpreter with the framework, Python 3.8 or newer;
-    mtcnn-doctor need not be installed there. The child has this process's environment variables,
-    but neither its ``sys.path`` nor its working directory on the path.
+    image). ``python``: another interpreter with the framework, Python 3.8 or newer, or the folder
+    of its environment; mtcnn-doctor need not be installed there. The child has this process's
+    environment variables, but neither its ``sys.path`` nor its working directory on the path.
 
     The constructor starts the child. It raises what that of Detector raises, ValueError for a
     ``python`` that is none, and :class:`DetectorDied` for a child that dies while it starts.
@@ -89,11 +92,11 @@ class IsolatedDetector:
         three: Any = tuple(thresholds)
         self.settings = cascade.Settings(min_face_size, scale_factor, three)
         lanes = check_parameters(threads, lanes, channels, device)
-        for name, value in (("timeout", timeout), ("start_timeout", start_timeout)):
-            if (value is None and name != "timeout") or (value is not None and not value > 0):
-                raise ValueError(f"{name} is {value!r}, expected seconds above 0")
+        _check_limit("start_timeout", start_timeout)
+        if timeout is not None:
+            _check_limit("timeout", timeout)
         self.device, self.channels, self.timeout = device, channels, timeout
-        interpreter = os.fspath(python) if python is not None else sys.executable
+        interpreter = _interpreter(python) if python is not None else sys.executable
         if not interpreter:
             raise ValueError(
                 "this program does not say which interpreter runs it (sys.executable is empty): "
@@ -211,7 +214,7 @@ class IsolatedDetector:
         return self._warm
 
     def _start(self) -> Warm:
-        warm = Warm(self._launch)
+        warm = Warm(replace(self._launch, folder=_folder()))
         try:
             said = warm.start()
         except (NotPython, TargetTooOld) as problem:
@@ -265,6 +268,47 @@ class IsolatedDetector:
 
     def _subject(self) -> Subject:
         return Subject(self.backend, self.device, self.lanes, self._python)
+
+
+def _check_limit(name: str, seconds: Any) -> None:
+    """Refuse what is no limit.
+
+    Raises:
+        ValueError: nothing, no number, or none above 0.
+    """
+    try:
+        usable = bool(seconds > 0)
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise ValueError(f"{name} is {seconds!r}, expected seconds above 0")
+
+
+def _interpreter(given: str | os.PathLike[str]) -> str:
+    """Return the interpreter named, or that of the environment whose folder is named.
+
+    Raises:
+        ValueError: there is none.
+    """
+    named = os.fspath(given)
+    if not named:
+        raise ValueError("python is empty: name an interpreter, or leave it out")
+    try:
+        return resolve(named, None).python
+    except UsageError as problem:
+        raise ValueError(f"python: {problem}") from None
+
+
+def _folder() -> str | None:
+    """Return where a child is to work: None for here, or the root where this folder was deleted.
+
+    Some frameworks do not load in a deleted folder; in this process they were loaded before.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return os.path.abspath(os.sep)
+    return None
 
 
 def _found(answer: dict[str, Any]) -> cascade.Result:

@@ -350,6 +350,8 @@ def result_of(found: cascade.Result) -> Result:
     return Result(faces, tuple(found.levels), dict(found.candidates), tuple(found.non_finite))
 
 
+#: A bare astype would let 256 be 0 again.
+_CLIPPED = "image.clip(0, 255).astype(np.uint8), scaled first where its values go beyond 255"
 #: What to do about values of other types, by NumPy's kind and item size.
 _CONVERSIONS = {
     "bool": "image.astype(np.uint8) * 255",
@@ -383,7 +385,7 @@ def refuse_what_is_no_image(image: Any) -> None:
             "gray: np.repeat(image, 3, axis=2)"
         )
     if image.dtype.name not in ("uint8", "float32", "float64"):
-        way = _CONVERSIONS.get(image.dtype.name, "image.astype(np.uint8)")
+        way = _CONVERSIONS.get(image.dtype.name, _CLIPPED)
         raise TypeError(
             f"image is {image.dtype}, expected uint8, float32 or float64 in 0..255: {way}"
         )

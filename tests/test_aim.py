@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from mtcnn_doctor.aim import aimed
@@ -24,3 +26,23 @@ def test_pip_is_the_pip_of_the_target(python: str, installed: list[str], command
     (finding,) = aimed([FINDING], python, packages)
     assert finding.remedy is not None
     assert finding.remedy.commands == (command, "unset PYTHONPATH")
+
+
+@pytest.mark.parametrize(
+    ("command", "python", "start"),
+    [
+        ((), sys.executable, "mtcnn-doctor bench --backend"),
+        (("mtcnn-doctor", "check", "-q"), sys.executable, "mtcnn-doctor bench --backend"),
+        ((".venv/bin/mtcnn-doctor", "check", "--timeout", "7"), sys.executable,
+         ".venv/bin/mtcnn-doctor bench --timeout 7 --backend"),
+        (("/p", "-m", "mtcnn_doctor", "bench", "--timeout=7"), "/q",
+         "/p -m mtcnn_doctor bench --timeout 7 --python /q --backend"),
+    ],
+)  # fmt: skip
+def test_the_next_command_is_started_as_this_one(
+    command: tuple[str, ...], python: str, start: str
+) -> None:
+    finding = error("x", fix="next: mtcnn-doctor bench --backend numpy --bisect")
+    (found,) = aimed([finding], python, {}, command)
+    assert found.remedy is not None
+    assert found.remedy.text == f"next: {start} numpy --bisect"

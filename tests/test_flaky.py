@@ -14,6 +14,7 @@ from mtcnn_doctor.investigate.fault import fault_of, normalised
 from mtcnn_doctor.investigate.search_minimal import smallest
 from mtcnn_doctor.model import Outcome, Run
 from mtcnn_doctor.report.json_report import schema
+from mtcnn_doctor.report.search_text import sections
 
 from .conftest import AFTER_IMPORT, Customize, Doctor
 
@@ -149,3 +150,36 @@ def test_a_healthy_backend_repeated(doctor: Doctor) -> None:
     assert "fresh process 3 of 3" in answer.err
     assert "Traceback" not in answer.err
     assert "left" not in answer.err  # of a budget that nobody set
+
+
+def test_what_fails_every_time_is_not_called_flaky(doctor: Doctor, customize: Customize) -> None:
+    code = EVERY_THIRD.replace("if asked[0]:", "if True:") + "asked.append(True)\n"
+    answer = doctor(
+        "bench", "--backend", "numpy", "--repeat", "2", "--runs", "1", "--warmup", "0",
+        "--source", PORTRAIT, "--size", "160x160", environment=customize(code),
+    )  # fmt: skip
+    assert answer.code == 1
+    assert "backend-crash" in answer.out
+    assert "backend-flaky" not in answer.out
+    assert "2 of 2 runs failed (95 % interval 34 to 100 %)" in answer.out
+    assert "always so far" in answer.out
+
+
+def test_an_answer_without_proof_is_a_likely_one() -> None:
+    change = {"title": "one thread", "remedy": "Use one.", "code": "", "price": "slow", "why": "."}
+    answer = {
+        "changes": [change], "runs": 1, "failed": 0, "confirmed": False, "chance": 0.25,
+        "alpha": 0.05, "checked": True,
+    }  # fmt: skip
+    entry = {
+        "backend": "numpy", "verdict": "likely", "said": "SIGSEGV", "imported_before": [],
+        "provoked_by": None, "without": {"runs": 3, "failed": 3, "interval": [0.44, 1.0]},
+        "answer": answer, "tried": [], "untried": [],
+    }  # fmt: skip
+    search = {"repeats": [], "backends": [entry], "interrupted": False, "budget_s": 5.0}
+    ((_, lines),) = sections(search)
+    assert ("likely cure", "one thread") in lines
+    assert "cure" not in dict(lines)
+    answer["confirmed"], entry["verdict"] = True, "found"
+    ((_, lines),) = sections(search)
+    assert ("cure", "one thread") in lines

@@ -119,6 +119,65 @@ def test_facts_that_are_no_facts(doctor: Doctor, tmp_path: Path, content: str) -
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("command", ["list", "explain backend-crash", "check --help", "--version"])
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m mtcnn_doctor {command} | true"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("--help", 0, "Usage"),
+        ("list", 0, "backend-crash"),
+        ("check --level 1", 0, "Exit 0."),
+        ("bench --backend numpy --size 64x64 --runs 1 --warmup 0", 0, "Exit 0."),
+        ("check --level 1 --output r.txt", 2, "the working directory was deleted"),
+    ],
+)
+def test_in_a_deleted_folder(tmp_path: Path, arguments: str, code: int, words: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f"cd {gone}; rmdir {gone}; exec {sys.executable} -m mtcnn_doctor"
+    done = subprocess.run(
+        ["bash", "-c", f"{script} {arguments}"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if code == 2:
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_disk_does_not_lose_the_report(tmp_path: Path) -> None:
+    """A limit on the size of files stands for it; nothing half-written is left."""
+    doctor = f"{sys.executable} -m mtcnn_doctor check --level 1 --format json --output out/r.json"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "r.json").write_text("earlier")
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 4; {doctor}"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["verdict"] == "pass"
+    (line,) = done.stderr.strip().splitlines()
+    assert "--output out/r.json cannot be written" in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["r.json"]
+    assert (tmp_path / "out" / "r.json").read_text() == "earlier"
+
+
+def test_a_device_is_written_to_and_not_replaced(doctor: Doctor, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        assert doctor("check", "--level", "1", "--output", pipe).code == 0
+        assert "Exit 0." in reader.communicate(timeout=10)[0]
+    assert pipe.is_fifo()
+
+
 def test_special_files_are_not_read(doctor: Doctor, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "fifo", "/dev/zero"):

@@ -60,7 +60,7 @@ MAY_IMPORT = {
     },
     # The doors for other people's programs: they live in their process, and no room opens them.
     DOOR: {"backends", "target"},
-    "isolated": {DOOR, "isolated_faults", "sandbox", "target"},
+    "isolated": {DOOR, "errors", "isolated_faults", "sandbox", "target", "targets"},
     "isolated_faults": {DOOR, "backends", "model", "runs", "sandbox"},
 }  # fmt: skip
 

@@ -235,7 +235,9 @@ def shared() -> Iterator[IsolatedDetector]:
         ({"channels": "gbr"}, ValueError, "expected 'rgb' or 'bgr'"),
         ({"timeout": 0}, ValueError, "timeout is 0, expected seconds above 0"),
         ({"start_timeout": None}, ValueError, "start_timeout is None"),
-        ({"python": "/no/python"}, ValueError, "/no/python cannot be started"),
+        ({"timeout": "a"}, ValueError, "timeout is 'a', expected seconds above 0"),
+        ({"python": "/no/python"}, ValueError, "python: no interpreter /no/python"),
+        ({"python": "/"}, ValueError, "python: / is a folder without a Python in it"),
         ({"python": "/bin/ls"}, ValueError, "/bin/ls does not behave like a Python interpreter"),
     ],
     ids=str,
@@ -639,6 +641,31 @@ def test_another_interpreter(version: str, portrait: np.ndarray[Any, Any]) -> No
         return
     with IsolatedDetector("numpy", python=found[0]) as made:
         assert len(made.detect(portrait).faces) == 1
+
+
+@pytest.mark.skipif(not Path(sys.prefix, "bin", "python").exists(), reason="no bin/python here")
+def test_the_folder_of_an_environment(portrait: np.ndarray[Any, Any]) -> None:
+    with IsolatedDetector("numpy", python=Path(sys.prefix)) as made:
+        assert len(made.detect(portrait).faces) == 1
+
+
+@POSIX
+def test_in_a_deleted_folder(tmp_path: Path) -> None:
+    """Some frameworks do not load there; the child works in a folder that exists."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    program = (
+        "import os; from mtcnn_doctor.isolated import IsolatedDetector\n"
+        f"os.chdir({str(gone)!r}); os.rmdir({str(gone)!r})\n"
+        "import numpy as np\n"
+        "with IsolatedDetector('numpy') as made:\n"
+        "    print(made.detect(np.zeros((40, 50, 3), np.uint8)).faces)\n"
+        "    print(os.readlink(f'/proc/{made.pid}/cwd') if os.path.exists('/proc/self') else '/')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["()", "/"], "")
 
 
 def test_the_documented_examples_run(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,28 @@ def in_matmul(condition: str) -> str:
     return IN_MATMUL.replace("{condition}", condition)
 
 
-def bisect(doctor: Doctor, environment: dict[str, str], *options: Any) -> Answer:
+def interpreter(folder: Path, code: str) -> Path:
+    """Make a target whose own site-packages hold the fault: no variable leads to it."""
+    venv.create(folder / "target", with_pip=False, symlinks=sys.platform != "win32")
+    (site,) = (folder / "target").glob("[Ll]ib/**/site-packages")
+    (site / "here.pth").write_text(
+        "".join(path + "\n" for path in sys.path if path.endswith("site-packages"))
+        + "import fault_of_the_test\n"
+    )
+    (site / "fault_of_the_test.py").write_text(code)
+    return folder / "target"
+
+
+Plant = Callable[[str], tuple[str, Path]]
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Plant:
+    """Put a fault into a target of its own; return the options that choose it."""
+    return lambda code: ("--python", interpreter(tmp_path, code))
+
+
+def bisect(doctor: Doctor, *options: Any, environment: dict[str, str] | None = None) -> Answer:
     arguments = ("bench", "--backend", "numpy", "--bisect", *FAST, *options)
     return doctor(*arguments, "--format", "json", environment=environment)
 
@@ -65,9 +87,8 @@ def cure(entry: dict[str, Any]) -> list[str]:
     return [change["id"] for change in entry["answer"]["changes"]]
 
 
-def test_a_fault_of_more_than_one_thread(doctor: Doctor, customize: Customize) -> None:
-    environment = customize(in_matmul("os.environ.get('OMP_NUM_THREADS') != '1'"))
-    answer = bisect(doctor, environment)
+def test_a_fault_of_more_than_one_thread(doctor: Doctor, plant: Plant) -> None:
+    answer = bisect(doctor, *plant(in_matmul("os.environ.get('OMP_NUM_THREADS') != '1'")))
     entry = searched(answer)
     assert answer.code == 1
     assert entry["verdict"] == "found"
@@ -85,19 +106,19 @@ def test_a_fault_of_more_than_one_thread(doctor: Doctor, customize: Customize) -
     assert "--bisect" not in crash["remedy"]["text"]
 
 
-def test_a_fault_of_several_callers(doctor: Doctor, customize: Customize) -> None:
+def test_a_fault_of_several_callers(doctor: Doctor, plant: Plant) -> None:
     """The fault that needs the reference's own lanes is not reproduced without them."""
     condition = "__import__('threading').current_thread() is not main"
     code = in_matmul(condition) + "main = __import__('threading').main_thread()\n"
-    answer = bisect(doctor, customize(code), "--lanes", "2", "--size", "512x512")
+    answer = bisect(doctor, *plant(code), "--lanes", "2", "--size", "512x512")
     entry = searched(answer)
     assert cure(entry) == ["one-caller"]
     assert entry["manner"]["lanes"] == 2
 
 
-def test_the_text_names_the_change_and_the_runs(doctor: Doctor, customize: Customize) -> None:
-    environment = customize(in_matmul("os.environ.get('OMP_NUM_THREADS') != '1'"))
-    answer = doctor("bench", "--backend", "numpy", "--bisect", *FAST, environment=environment)
+def test_the_text_names_the_change_and_the_runs(doctor: Doctor, plant: Plant) -> None:
+    target = plant(in_matmul("os.environ.get('OMP_NUM_THREADS') != '1'"))
+    answer = doctor("bench", "--backend", "numpy", "--bisect", *FAST, *target)
     assert "cure               one OpenMP/BLAS thread" in answer.out
     assert "export OMP_NUM_THREADS=1" in answer.out
     assert "0 of " in answer.out
@@ -105,10 +126,10 @@ def test_the_text_names_the_change_and_the_runs(doctor: Doctor, customize: Custo
     assert "s left)" in answer.err
 
 
-def test_two_changes_together(doctor: Doctor, tmp_path: Path) -> None:
+def test_two_changes_together(doctor: Doctor, plant: Plant) -> None:
     variables = "('OMP_NUM_THREADS', '1'), ('MALLOC_ARENA_MAX', '1')"
     condition = f"not all(os.environ.get(k) == v for k, v in ({variables}))"
-    entry = searched(bisect(doctor, {}, "--python", interpreter(tmp_path, in_matmul(condition))))
+    entry = searched(bisect(doctor, *plant(in_matmul(condition))))
     assert entry["verdict"] == "found"
     assert sorted(cure(entry)) == ["environment-one-thread", "malloc-one-arena"]
     for half in cure(entry):
@@ -116,19 +137,7 @@ def test_two_changes_together(doctor: Doctor, tmp_path: Path) -> None:
         assert alone["verdict"] == "same-fault"
 
 
-def interpreter(folder: Path, code: str) -> Path:
-    """Make a target whose own site-packages hold the fault: no variable leads to it."""
-    venv.create(folder / "target", with_pip=False, symlinks=sys.platform != "win32")
-    (site,) = (folder / "target").glob("[Ll]ib/**/site-packages")
-    (site / "here.pth").write_text(
-        "".join(path + "\n" for path in sys.path if path.endswith("site-packages"))
-        + "import fault_of_the_test\n"
-    )
-    (site / "fault_of_the_test.py").write_text(code)
-    return folder / "target"
-
-
-def test_another_fault_is_no_cure(doctor: Doctor, customize: Customize) -> None:
+def test_another_fault_is_no_cure(doctor: Doctor, plant: Plant) -> None:
     """One arena turns the crash into an exception: that is said, and the search goes on."""
     code = in_matmul("os.environ.get('OMP_NUM_THREADS') != '1'").replace(
         "    ctypes.string_at(0)",
@@ -136,24 +145,22 @@ def test_another_fault_is_no_cure(doctor: Doctor, customize: Customize) -> None:
         "        raise ImportError('no module here')\n"
         "    ctypes.string_at(0)",
     )
-    entry = searched(bisect(doctor, customize(code)))
+    entry = searched(bisect(doctor, *plant(code)))
     (other,) = [one for one in entry["tried"] if one["changes"] == ["malloc-one-arena"]]
     assert other["verdict"] == "changes-the-fault"
     assert "ImportError" in other["said"]
     assert cure(entry) == ["environment-one-thread"]
 
 
-def test_a_fault_that_nothing_cures(doctor: Doctor, tmp_path: Path) -> None:
-    """It lies in the target itself: on PYTHONPATH, a fast machine would find that in time."""
-    target = interpreter(tmp_path, in_matmul("True"))
-    answer = bisect(doctor, {}, "--python", target, "--budget", "4")
+def test_a_fault_that_nothing_cures(doctor: Doctor, plant: Plant) -> None:
+    answer = bisect(doctor, *plant(in_matmul("True")), "--budget", "4")
     entry = searched(answer)
     assert entry["verdict"] in ("budget-spent", "likely")
     # Room for the end of a process on a busy machine; the search itself would take minutes.
     assert answer.report["search"]["spent_s"] < 20
 
 
-def test_a_fault_of_three_in_ten(doctor: Doctor, customize: Customize, tmp_path: Path) -> None:
+def test_a_fault_of_three_in_ten(doctor: Doctor, plant: Plant, tmp_path: Path) -> None:
     counter = tmp_path / "counter"
     code = (
         in_matmul("unlucky()")
@@ -174,7 +181,7 @@ def unlucky():
         return _asked[0]
 """
     )
-    answer = bisect(doctor, customize(code), "--repeat", "20")
+    answer = bisect(doctor, *plant(code), "--repeat", "20")
     entry = searched(answer)
     without = entry["without"]
     assert 0 < without["failed"] < without["runs"]
@@ -202,13 +209,12 @@ after_import("torch", patch)
 )
 
 
-def test_cv2_imported_before_the_framework(doctor: Doctor, customize: Customize) -> None:
+def test_cv2_imported_before_the_framework(doctor: Doctor, plant: Plant) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("cv2")
     answer = doctor(
         "bench", "--backend", "onnxruntime", "--bisect", "--import-first", "cv2", *FAST,
-        "--format", "json",
-        environment=customize(CV2_BEFORE_TORCH.replace("torch", "onnxruntime")),
+        "--format", "json", *plant(CV2_BEFORE_TORCH.replace("torch", "onnxruntime")),
     )  # fmt: skip
     entry = searched(answer)
     assert entry["provoked_by"] is None
@@ -217,24 +223,51 @@ def test_cv2_imported_before_the_framework(doctor: Doctor, customize: Customize)
     assert entry["answer"]["changes"][0]["code"].startswith("import onnxruntime")
 
 
-def test_a_backend_that_works_is_provoked(doctor: Doctor, customize: Customize) -> None:
+def test_a_backend_that_works_is_provoked(doctor: Doctor, plant: Plant) -> None:
     """Nobody said that cv2 is imported first; programs do it, so it is tried."""
     pytest.importorskip("torch")
     pytest.importorskip("cv2")
     answer = doctor(
         "bench", "--backend", "torch", "--bisect", *FAST,
-        "--format", "json", environment=customize(CV2_BEFORE_TORCH),
+        "--format", "json", *plant(CV2_BEFORE_TORCH),
     )  # fmt: skip
     entry = searched(answer)
     assert answer.run("torch")["outcome"] == "ok"
     assert entry["provoked_by"] == "after-cv2"
     assert cure(entry) == ["framework-first"]
+    # It was run alone in the very same manner, and worked.
+    assert (entry["alone"]["runs"], entry["alone"]["failed"]) == (3, 0)
     assert [f["id"] for f in answer.findings("error")] == ["import-order"]
     assert answer.code == 1
 
 
+def test_a_fault_without_lanes_is_not_blamed_on_an_import(doctor: Doctor, plant: Plant) -> None:
+    """The measurement works, with its two lanes; one lane fails, whatever is imported."""
+    lanes = "t.name.startswith('mtcnn-lane') for t in __import__('threading').enumerate()"
+    target = plant(in_matmul(f"not any({lanes})"))
+    answer = bisect(doctor, *target, "--lanes", "2", "--size", "512x512", "--budget", "8")
+    entry = searched(answer)
+    assert answer.run("numpy")["outcome"] == "ok"
+    assert entry["provoked_by"] is None
+    assert entry["imported_before"] == []
+    assert entry["without"]["failed"] == entry["without"]["runs"] > 0
+    (finding,) = answer.findings("error")
+    assert finding["id"] == "backend-flaky"
+    assert "worked in the measurement" in finding["title"]
+    assert finding["evidence"]["these ran with"] == "1 lane, 1 run an image"
+    assert answer.code == 1
+
+
+def test_the_folder_of_the_fault_is_tried_first(doctor: Doctor, customize: Customize) -> None:
+    """The frames of the crash lie in a folder of PYTHONPATH."""
+    entry = searched(bisect(doctor, environment=customize(in_matmul("True"))))
+    assert entry["verdict"] == "found"
+    assert cure(entry) == ["no-pythonpath"]
+    assert [one["changes"] for one in entry["tried"]] == [["no-pythonpath"]]
+
+
 def test_a_healthy_backend(doctor: Doctor) -> None:
-    answer = bisect(doctor, {}, "--budget", "5")
+    answer = bisect(doctor, "--budget", "5")
     entry = searched(answer)
     assert answer.code == 0
     assert entry["verdict"] == "no-fault"
@@ -243,18 +276,18 @@ def test_a_healthy_backend(doctor: Doctor) -> None:
 
 def test_the_offer_stands_with_the_crash(doctor: Doctor, customize: Customize) -> None:
     answer = doctor("check", "--backend", "numpy", environment=customize(in_matmul("True")))
-    assert "mtcnn-doctor bench --backend numpy --bisect" in " ".join(answer.out.split())
+    assert " bench --backend numpy --bisect" in " ".join(answer.out.split())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_ctrl_c_prints_what_is_known(customize: Customize, tmp_path: Path) -> None:
+def test_ctrl_c_prints_what_is_known(plant: Plant, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     process = subprocess.Popen(
         [sys.executable, "-m", "mtcnn_doctor", "bench", "--backend", "numpy", "--bisect",
-         *map(str, FAST)],
+         *map(str, (*FAST, *plant(in_matmul("True"))))],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, **customize(in_matmul("True")), "TMPDIR": str(temporary)},
+        env={**os.environ, "TMPDIR": str(temporary)},
     )  # fmt: skip
     assert process.stderr is not None
     said = ""
@@ -289,12 +322,12 @@ def test_options_that_cannot_be_used(doctor: Doctor, options: tuple[str, ...], w
     assert "Traceback" not in answer.err
 
 
-def test_a_hang(doctor: Doctor, customize: Customize) -> None:
+def test_a_hang(doctor: Doctor, plant: Plant) -> None:
     """A lock that is never given back: the trials have a limit of their own, within the budget."""
     code = in_matmul("os.environ.get('PYTHONNOUSERSITE') != '1'").replace(
         "ctypes.string_at(0)", "__import__('time').sleep(600)"
     )
-    answer = bisect(doctor, customize(code), "--timeout", "3")
+    answer = bisect(doctor, *plant(code), "--timeout", "3")
     entry = searched(answer)
     assert entry["fault"]["outcome"] == "timeout"
     assert entry["limit_s"] == 3
@@ -331,4 +364,39 @@ def test_wrong_faces(doctor: Doctor, customize: Customize) -> None:
     assert answer.run("onnxruntime")["outcome"] == "wrong-result"
     assert entry["fault"]["outcome"] == "wrong-result"
     assert cure(entry) == ["no-user-site"]
+    assert entry["answer"]["checked"]
+
+
+WRONG_MATMUL = (
+    AFTER_IMPORT
+    + """
+import os
+
+def patch(module):
+    real = module.matmul
+    def matmul(*given, **named):
+        product = real(*given, **named)
+        product *= 1.7
+        product += 0.3
+        return product
+    module.matmul = matmul
+
+if "MTCNN_DOCTOR_CHILD" in os.environ:
+    after_import("numpy", patch)
+"""
+)
+
+
+def test_faces_that_nobody_can_judge_are_no_evidence(doctor: Doctor, customize: Customize) -> None:
+    """On a smaller image NumPy has nothing to be held against; the search goes on after it."""
+    answer = doctor(
+        "bench", "--backend", "numpy", "--bisect", "--runs", "1", "--warmup", "0",
+        "--format", "json", environment=customize(WRONG_MATMUL),
+    )  # fmt: skip
+    entry = searched(answer)
+    assert entry["fault"]["outcome"] == "wrong-result"
+    unjudged = [one for one in entry["tried"] if one["verdict"] == "not-judged"]
+    assert {one["changes"][0] for one in unjudged} == {"larger-min-face", "smaller-image"}
+    assert {one["runs"] for one in unjudged} == {0}
+    assert cure(entry) == ["no-pythonpath"]
     assert entry["answer"]["checked"]

@@ -13,7 +13,9 @@ import pytest
 from mtcnn_doctor.knowledge import curable, library_in
 
 from .conftest import AFTER_IMPORT, Answer, Customize, Doctor
-from .test_search import PORTRAIT, cure, searched
+from .test_search import PORTRAIT, Plant, cure, plant, searched
+
+__all__ = ["plant"]  # a fixture
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="static TLS of glibc"),
@@ -66,18 +68,16 @@ def loading(path: str, condition: str = "True") -> str:
     return LOADING.replace("{path!r}", repr(path)).replace("{condition}", condition)
 
 
-def bisect(doctor: Doctor, environment: dict[str, str], *options: Any) -> Answer:
+def bisect(doctor: Doctor, *options: Any) -> Answer:
     return doctor(
         "bench", "--backend", "onnxruntime", "--bisect", "--source", PORTRAIT, "--size", "160x160",
-        "--runs", "1", "--warmup", "0", "--format", "json", *options, environment=environment,
+        "--runs", "1", "--warmup", "0", "--format", "json", *options,
     )  # fmt: skip
 
 
-def test_static_tls_is_cured_by_preloading(
-    doctor: Doctor, customize: Customize, library: str
-) -> None:
+def test_static_tls_is_cured_by_preloading(doctor: Doctor, plant: Plant, library: str) -> None:
     pytest.importorskip("onnxruntime")
-    answer = bisect(doctor, customize(loading(library)))
+    answer = bisect(doctor, *plant(loading(library)))
     entry = searched(answer)
     # It is no want of memory, though it says so.
     assert answer.run("onnxruntime")["outcome"] == "not-loadable"
@@ -90,13 +90,11 @@ def test_static_tls_is_cured_by_preloading(
     assert "--bisect" not in failure["remedy"]["text"]
 
 
-def test_static_tls_after_another_import(
-    doctor: Doctor, customize: Customize, library: str
-) -> None:
+def test_static_tls_after_another_import(doctor: Doctor, plant: Plant, library: str) -> None:
     """It works alone, and fails when cv2 was imported first: the order of two lines."""
     pytest.importorskip("onnxruntime")
     pytest.importorskip("cv2")
-    answer = bisect(doctor, customize(loading(library, "'cv2' in sys.modules")))
+    answer = bisect(doctor, *plant(loading(library, "'cv2' in sys.modules")))
     entry = searched(answer)
     assert answer.run("onnxruntime")["outcome"] == "ok"
     assert entry["provoked_by"] == "after-cv2"
@@ -108,20 +106,19 @@ def test_check_offers_the_search(doctor: Doctor, customize: Customize, library: 
     pytest.importorskip("onnxruntime")
     answer = doctor("check", "--backend", "onnxruntime", environment=customize(loading(library)))
     said = " ".join(answer.out.split())
-    assert "Next: mtcnn-doctor bench --backend onnxruntime --bisect" in said
+    assert " bench --backend onnxruntime --bisect" in said
     assert "memory limit" not in said
 
 
-def test_what_is_missing_is_not_searched(doctor: Doctor, customize: Customize) -> None:
+def test_what_is_missing_is_not_searched(doctor: Doctor, plant: Plant) -> None:
     pytest.importorskip("onnxruntime")
-    code = loading("/nowhere/libroom.so.1")
-    answer = bisect(doctor, customize(code))
+    answer = bisect(doctor, *plant(loading("/nowhere/libroom.so.1")))
     assert answer.run("onnxruntime")["outcome"] == "not-loadable"
     assert searched(answer)["verdict"] == "not-searched"
     assert answer.code == 1
 
 
-def test_numpy_itself(doctor: Doctor, customize: Customize) -> None:
+def test_numpy_itself(doctor: Doctor, plant: Plant) -> None:
     """Nothing can be decoded before the cure is known: the images come with it."""
     code = AFTER_IMPORT + (
         "import ctypes, os\n"
@@ -133,12 +130,45 @@ def test_numpy_itself(doctor: Doctor, customize: Customize) -> None:
     )
     answer = doctor(
         "bench", "--backend", "numpy", "--bisect", "--source", PORTRAIT, "--size", "160x160",
-        "--runs", "1", "--warmup", "0", "--format", "json", environment=customize(code),
+        "--runs", "1", "--warmup", "0", "--format", "json", *plant(code),
     )  # fmt: skip
     entry = searched(answer)
     assert entry["fault"]["stage"] == "import"
     assert entry["verdict"] == "found"
     assert cure(entry) == ["no-user-site"]
+
+
+IMPORTING = (
+    "bench",
+    "--backend",
+    "numpy",
+    "--source",
+    PORTRAIT,
+    "--size",
+    "160x160",
+    "--runs",
+    "1",
+)
+
+
+def test_a_module_that_is_not_there(doctor: Doctor) -> None:
+    answer = doctor(*IMPORTING, "--import-first", "no_such_module")
+    assert answer.code == 2
+    assert "--import-first no_such_module: no module no_such_module in the target" in answer.err
+    assert "Traceback" not in answer.err
+    assert answer.out == ""
+
+
+def test_a_module_that_does_not_load(doctor: Doctor, tmp_path: Path) -> None:
+    (tmp_path / "half_installed.py").write_text("import what_it_lacks\n")
+    answer = doctor(
+        *IMPORTING, "--import-first", "half_installed", environment={"PYTHONPATH": str(tmp_path)}
+    )
+    assert answer.code == 1
+    said = " ".join(answer.out.split())
+    assert "after import half_installed" in said
+    assert "import-first-failure half_installed, which is to be imported first, fails" in said
+    assert "No module named 'what_it_lacks'" in said
 
 
 @pytest.mark.parametrize(

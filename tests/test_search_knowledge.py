@@ -60,6 +60,17 @@ def test_what_the_program_imports_first_can_be_moved() -> None:
     assert not {"cv2-first", "no-cv2"} & set(ids(before))
 
 
+def test_what_the_fault_points_at_goes_first() -> None:
+    def first(frame: str, **variables: str) -> str:
+        here = Circumstances("numpy", "numpy", "linux", environment=variables, frames=(frame,))
+        return ids(here)[0]
+
+    assert first("/srv/plugins/sitecustomize.py", PYTHONPATH="/opt:/srv/plugins") == "no-pythonpath"
+    assert first("/srv/start.py", PYTHONSTARTUP="/srv/start.py") == "no-pythonpath"
+    for elsewhere in ("/srv/plugins2/x.py", "<string>", "/srv/x.py"):
+        assert first(elsewhere, PYTHONPATH="/srv/plugins") != "no-pythonpath"
+
+
 def test_changes_that_contradict_each_other_are_not_combined() -> None:
     assert not row("onednn-avx2").fits(row("onednn-sse41"))
     assert not row("environment-one-thread").fits(row("framework-one-thread"))

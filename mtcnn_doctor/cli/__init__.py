@@ -48,6 +48,10 @@ def run(arguments: Sequence[str]) -> int:
         abandon_stdout()
         return EXIT_OK
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            # typer makes an error of that.
+            abandon_stdout()
+            return EXIT_OK
         # typer turns Ctrl-C into an exit of its own, without a word.
         if end.code == EXIT_INTERRUPTED:
             print("interrupted", file=sys.stderr)
@@ -64,6 +68,13 @@ def run(arguments: Sequence[str]) -> int:
             abandon_stdout()
             print(f"error: no room to write: {problem.strerror}; free some", file=sys.stderr)
             return EXIT_USAGE
+        if isinstance(problem, FileNotFoundError) and not _somewhere():
+            print(
+                "error: the working directory was deleted, and a relative path means nothing "
+                "there; go to a folder that exists (cd), or give absolute paths",
+                file=sys.stderr,
+            )
+            return EXIT_USAGE
         traceback.print_exc()
         print(
             "internal error: this is a fault of mtcnn-doctor, not of what it examined; "
@@ -79,6 +90,15 @@ def run(arguments: Sequence[str]) -> int:
 def abandon_stdout() -> None:
     """Send what is still buffered to nowhere, so that the interpreter's own exit is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _somewhere() -> bool:
+    """Whether the working directory is there."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _be_frugal() -> None:

@@ -17,6 +17,7 @@ from mtcnn_doctor.cli import options
 from mtcnn_doctor.cli.check import exit_code
 from mtcnn_doctor.collect.request import Tuning, automatic_lanes
 from mtcnn_doctor.errors import EXIT_INTERRUPTED, UsageError
+from mtcnn_doctor.examine import Interrupted
 from mtcnn_doctor.investigate.bench import BenchRequest
 from mtcnn_doctor.investigate.bench import bench as measure
 from mtcnn_doctor.investigate.bench_source import source_of
@@ -123,7 +124,7 @@ def bench(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Measure backends: faces, times by stage, memory. A crash gives its certificate."""
-    config = configuration.find(Path.cwd())
+    config = configuration.find_here()
     options.check_output(output)
     options.check_keep(keep)
     limit = options.timeout(timeout, config.timeout)
@@ -140,27 +141,30 @@ def bench(
         before=tuple(_modules(import_first or ())),
     )
     search = SearchRequest(bisect=bisect, repeat=repeat, budget_s=_budget(budget, bisect))
+    interrupted = False
     with Progress(sys.stderr, limit, enabled=not quiet) as progress:
-        report = measure(
-            BenchRequest(
-                target=resolve(python, kernel),
-                checks=registry.load(config.plugins).checks,
-                backends=options.backends(backend or config.backends),
-                subjects=options.subjects(subject or ()),
-                source=request_source,
-                tuning=tuning,
-                runs=runs,
-                warmup=warmup,
-                timeout_s=limit,
-                command=["mtcnn-doctor", *sys.argv[1:]],
-                listener=progress.hear,
-                native=native,
-                search=search,
-            )
+        request = BenchRequest(
+            target=resolve(python, kernel),
+            checks=registry.load(config.plugins).checks,
+            backends=options.backends(backend or config.backends),
+            subjects=options.subjects(subject or ()),
+            source=request_source,
+            tuning=tuning,
+            runs=runs,
+            warmup=warmup,
+            timeout_s=limit,
+            command=options.command(),
+            listener=progress.hear,
+            native=native,
+            search=search,
         )
+        try:
+            report = measure(request)
+        except Interrupted as stop:
+            report, interrupted = stop.report, True
     report = options.keep(report, keep)
     code = exit_code(report, "error")
-    if report.search is not None and report.search["interrupted"]:
+    if interrupted or (report.search is not None and report.search["interrupted"]):
         code = EXIT_INTERRUPTED
     if format is options.Format.JSON:
         from mtcnn_doctor.report import json_report
@@ -240,6 +244,8 @@ def _modules(given: Sequence[str]) -> list[str]:
 
 
 def _weights(path: Path) -> Path:
+    if path.is_dir():
+        raise UsageError(f"--weights {path} is a folder; name a safetensors file in it")
     if not path.is_file():
         raise UsageError(f"--weights {path}: no such file; name a safetensors file")
     if not os.access(path, os.R_OK):

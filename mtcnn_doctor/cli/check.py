@@ -13,8 +13,8 @@ from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
 from mtcnn_doctor.collect import early
-from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
-from mtcnn_doctor.examine import Request, examine, judge_facts
+from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, UsageError
+from mtcnn_doctor.examine import Interrupted, Request, examine, judge_facts
 from mtcnn_doctor.model import SCHEMA_VERSION, Report, Severity
 from mtcnn_doctor.targets import resolve
 
@@ -66,7 +66,7 @@ def check(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Check whether MTCNN runs on an interpreter and finds the right faces."""
-    config = configuration.find(Path.cwd())
+    config = configuration.find_here()
     options.check_output(output)
     options.check_keep(keep)
     if facts is not None and (keep is not None or native):
@@ -81,7 +81,8 @@ def check(
     # Failures of plug-ins are findings like any other, and can be ignored like any other.
     failures = [] if "plugin-failed" in ignored else list(checks.failures)
     limit = options.timeout(timeout, config.timeout)
-    command = ["mtcnn-doctor", *sys.argv[1:]]
+    command = options.command()
+    interrupted = False
     if facts is not None:
         report = judge_facts(
             _recorded(facts),
@@ -94,27 +95,29 @@ def check(
         from mtcnn_doctor.report.progress import Progress
 
         with Progress(sys.stderr, limit, enabled=not quiet) as progress:
-            report = examine(
-                Request(
-                    target=resolve(python, kernel),
-                    checks=chosen,
-                    level=run_level,
-                    backends=options.backends(backend or config.backends),
-                    # Who names backends wants to know about those.
-                    subjects=options.subjects(subject or (), () if backend else ("all",)),
-                    images=options.images(image or config.images),
-                    timeout_s=limit,
-                    expect_gpu=expect_gpu,
-                    native=native,
-                    command=command,
-                    plugin_failures=failures,
-                    listener=progress.hear,
-                    started=early.BEGAN,
-                )
+            request = Request(
+                target=resolve(python, kernel),
+                checks=chosen,
+                level=run_level,
+                backends=options.backends(backend or config.backends),
+                # Who names backends wants to know about those.
+                subjects=options.subjects(subject or (), () if backend else ("all",)),
+                images=options.images(image or config.images),
+                timeout_s=limit,
+                expect_gpu=expect_gpu,
+                native=native,
+                command=command,
+                plugin_failures=failures,
+                listener=progress.hear,
+                started=early.BEGAN,
             )
+            try:
+                report = examine(request)
+            except Interrupted as stop:
+                report, interrupted = stop.report, True
     report = options.keep(report, keep)
     threshold = fail_on.value if fail_on is not None else config.fail_on or "error"
-    code = exit_code(report, threshold)
+    code = EXIT_INTERRUPTED if interrupted else exit_code(report, threshold)
     show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 

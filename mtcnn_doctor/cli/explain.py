@@ -6,7 +6,6 @@ import difflib
 import inspect
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,7 +37,7 @@ def explain(
     from mtcnn_doctor.report import explain_text
     from mtcnn_doctor.report.look import Look
 
-    config = configuration.find(Path.cwd())
+    config = configuration.find_here()
     checks = {check.id: check for check in registry.load(config.plugins).checks}
     look = Look.of(sys.stdout, no_color=True)
     as_json = format is options.Format.JSON

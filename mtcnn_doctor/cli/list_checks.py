@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import typer
 
@@ -14,7 +13,7 @@ from mtcnn_doctor.cli import options
 
 def list_checks(format: options.FormatOption = options.Format.TEXT) -> None:
     """List the checks by family, with the lowest level at which each runs."""
-    config = configuration.find(Path.cwd())
+    config = configuration.find_here()
     found = registry.load(config.plugins)
     if format is options.Format.JSON:
         rows = [
@@ -29,6 +28,11 @@ def list_checks(format: options.FormatOption = options.Format.TEXT) -> None:
         ]
         options.write(json.dumps(rows, indent=2) + "\n", None)
         return
+    with options.reader_may_leave():
+        _print(found)
+
+
+def _print(found: registry.Registry) -> None:
     width = max(len(check.id) for check in found.checks)
     family = ""
     for check in found.checks:

@@ -54,7 +54,7 @@ def carry_out(asked: Asked) -> int:
     Raises:
         UsageError: something given cannot be used, or nobody agreed to the installation.
     """
-    config = configuration.find(Path.cwd())
+    config = configuration.find_here()
     limit = options.timeout(asked.timeout, config.timeout)
     subjects = axes_of(asked.subjects)
     axes = _axes(asked.packages, subjects)
@@ -62,7 +62,7 @@ def carry_out(asked: Asked) -> int:
     bisected = _bisected(asked.bisect, axes)
     checks = registry.load(config.plugins)
     place = Cache((asked.cache or default_folder()).expanduser().absolute())
-    command = ["mtcnn-doctor", *sys.argv[1:]]
+    command = options.command()
     with (
         Progress(sys.stderr, limit, enabled=not asked.quiet) as progress,
         Commands(place.folder) as commands,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,6 +74,20 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
 
 
+def command() -> list[str]:
+    """Return the command line, to be repeated: the program as it was started, and its arguments."""
+    started = Path(sys.argv[0])
+    name = "mtcnn-doctor"
+    found = shutil.which(name)
+    if started.name == "__main__.py":  # python -m mtcnn_doctor
+        beside = found is not None and Path(found).parent == Path(sys.executable).parent
+        return [*([name] if beside else [sys.executable, "-m", "mtcnn_doctor"]), *sys.argv[1:]]
+    by_path = found is not None and started.exists() and started.samefile(found)
+    # An environment that is not activated is not on PATH; only the path starts it again.
+    bare = by_path or started.parent == Path()
+    return [name if bare else sys.argv[0], *sys.argv[1:]]
+
+
 def timeout(given: float | None, configured: float | None = None) -> float:
     """Return the limit of a phase in seconds.
 
@@ -138,14 +153,19 @@ def check_output(path: Path | None) -> None:
     """Fail before the work rather than after it when the report cannot be written.
 
     Raises:
-        UsageError: the folder is missing, or the path is a folder.
+        UsageError: the folder is missing or cannot be written to, or the path is a folder.
     """
     if path is None:
         return
     if path.is_dir():
         raise UsageError(f"--output {path} is a folder; name a file in it")
-    if not path.absolute().parent.is_dir():
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe, whose folder is nobody's business
+    folder = path.absolute().parent
+    if not folder.is_dir():
         raise UsageError(f"--output {path}: its folder does not exist; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--output {path}: {folder} cannot be written to; name another folder")
 
 
 def check_keep(folder: Path | None) -> None:
@@ -208,24 +228,40 @@ def write(text: str, output: Path | None) -> None:
     """Write a finished report to a file (under a temporary name first) or to stdout.
 
     Raises:
-        UsageError: the file cannot be written. An earlier file of that name is left as it was.
+        UsageError: the file cannot be written; the text went to stdout. An earlier file of that
+            name is left as it was.
     """
     if output is None:
         with reader_may_leave():
             sys.stdout.write(text)
         return
-    target = output.absolute()
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
+        _replace(output.absolute(), text)
+    except OSError as error:
+        # It may have taken minutes, and is not lost.
+        write(text, None)
+        raise UsageError(
+            f"--output {output} cannot be written: {error.strerror}; the report is on stdout"
+        ) from error
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write a file that appears only when it is complete, or not at all."""
+    if target.exists() and not target.is_file():
+        # A device or a pipe (/dev/stderr): to be written to, never to be replaced.
+        target.write_text(text, encoding="utf-8")
+        return
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = Path(name)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
-        # NamedTemporaryFile keeps the file to its owner; a report is an ordinary file.
+        # A temporary file is its owner's alone; a report is an ordinary file.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
-    except OSError as error:
-        raise UsageError(f"--output {output} cannot be written: {error.strerror}") from error
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:

@@ -17,6 +17,13 @@ HOST_PROBES = ("cpu", "memory", "gpu")
 _HOST_LIMIT_S = 20.0
 
 
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was deleted, and the target will not find it either
+        return None
+
+
 def metadata_launch(
     python: str, environment: Mapping[str, str], images: Sequence[str], timeout_s: float
 ) -> Launch:
@@ -27,7 +34,7 @@ def metadata_launch(
             "task": "facts",
             "probes": [*TARGET_PROBES, *(["image"] if images else [])],
             "images": list(images),
-            "working_directory": os.getcwd(),
+            "working_directory": _working_directory(),
         },
         "metadata",
         timeout_s=timeout_s,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 import time
@@ -130,6 +131,20 @@ class Collected:
     incomplete: list[str] = field(default_factory=list)
     probes_failed: list[dict[str, Any]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    #: What was known when the work was interrupted.
+    known: Collected | None = None
+
+    def interrupt(self) -> Collected:
+        """Return what is known at an interruption, apart from what comes in later.
+
+        The children are killed next, which must not be taken for their own way to end.
+        """
+        with self.lock:
+            if self.known is None:
+                facts, failed = copy.deepcopy((self.facts, self.probes_failed))
+                runs, subjects = dict(self.runs), dict(self.subjects)
+                self.known = Collected(facts, runs, subjects, list(self.incomplete), failed)
+            return self.known
 
     def take(self, ending: Ending) -> None:
         """Take the facts out of an ending, and remember which probes did not answer."""

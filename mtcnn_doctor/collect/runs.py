@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -66,13 +66,23 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
         gathering = pool.submit(import_opencv, request, collected, modules)
         decoding = pool.submit(decode, request, collected, album, gathering)
         turn = threading.Lock()
-        futures = [
-            pool.submit(_run_backend, request, collected, backend, album, decoding, turn)
-            for backend in present
-        ]
+        futures: list[Future[None]] = []
+        for backend in present:
+            # Those measured alone go in the order asked for: one that hangs stops none before it.
+            after = futures[-1:] if request.alone else []
+            futures.append(
+                pool.submit(_run_backend, request, collected, backend, album, decoding, turn, after)
+            )
         work = subjects.Work(request, collected, album, decoding, turn)
-        wait_for([gathering, *futures, *subjects.start(work, pool)])
-        decoding.result()
+        try:
+            wait_for([gathering, *futures, *subjects.start(work, pool)])
+            decoding.result()
+        except KeyboardInterrupt:
+            # The faces of what was finished are held to each other all the same.
+            known = collected.interrupt()
+            compare_with_numpy(known, album.of_unknown_faces())
+            subjects.compare_with_reference(replace(work, collected=known))
+            raise
         compare_with_numpy(collected, album.of_unknown_faces())
         for backend in present:
             _trace_wrong_result(request, collected, album, backend)
@@ -80,8 +90,6 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
             run = collected.runs[backend.name]
             collected.runs[backend.name] = native.looked_at(request, run, orders, environment)
         subjects.finish(work)
-    # In the order asked for, whatever order they finished in.
-    collected.runs = {b.name: collected.runs[b.name] for b in chosen if b.name in collected.runs}
 
 
 def import_opencv(request: Request, collected: Collected, modules: Mapping[str, Any]) -> None:
@@ -123,6 +131,7 @@ def _run_backend(
     album: Album,
     decoding: Future[list[str]],
     turn: threading.Lock,
+    after: Sequence[Future[None]],
 ) -> None:
     orders, environment = _orders(request, backend, album)
     watch = LoadWatch()
@@ -130,6 +139,7 @@ def _run_backend(
 
         def take_turn() -> None:
             decoding.result()
+            wait(after)
             until_it_ends.enter_context(turn)
 
         if request.alone:

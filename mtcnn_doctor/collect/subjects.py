@@ -142,10 +142,9 @@ def _orders(work: Work, subject: Subject) -> dict[str, Any]:
 
 
 def finish(work: Work) -> None:
-    """Put the subjects' runs in order, trace those that failed, compare on the user's images."""
+    """Trace the subjects that failed, and compare them on the user's images."""
     collected = work.collected
     subjects = known(collected.facts.get("packages") or {})
-    collected.subjects = {n: collected.subjects[n] for n in subjects if n in collected.subjects}
     for name, run in collected.subjects.items():
         # An exception while it detects may come of a network that answers wrongly.
         stumbled = run.outcome is Outcome.ERROR and run.stage == "detect"
@@ -153,6 +152,14 @@ def finish(work: Work) -> None:
             collected.subjects[name] = _traced(work, run, subjects[name])
         orders = _orders(work, subjects[name])
         collected.subjects[name] = native.looked_at(work.request, collected.subjects[name], orders)
+    compare_with_reference(work)
+
+
+def compare_with_reference(work: Work) -> None:
+    """Put the subjects' runs in order, and their faces beside those of the NumPy backend."""
+    collected = work.collected
+    there = known(collected.facts.get("packages") or {})
+    collected.subjects = {n: collected.subjects[n] for n in there if n in collected.subjects}
     truth = collected.runs.get("numpy")
     if truth is None or truth.outcome is not Outcome.OK:
         return

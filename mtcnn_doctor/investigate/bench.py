@@ -8,11 +8,12 @@ from typing import Any
 
 from mtcnn_doctor.collect.request import Tuning
 from mtcnn_doctor.errors import UsageError
-from mtcnn_doctor.examine import Listener, Request, examine
+from mtcnn_doctor.examine import Interrupted, Listener, Request, examine
 from mtcnn_doctor.investigate.bench_floor import floor_ms, image_flops
 from mtcnn_doctor.investigate.bench_source import Source
 from mtcnn_doctor.investigate.bench_trust import trust
 from mtcnn_doctor.investigate.search_bench import SearchRequest, searched
+from mtcnn_doctor.investigate.search_imports import check_imports
 from mtcnn_doctor.model import Check, Outcome, Report, Run
 from mtcnn_doctor.targets import Target
 
@@ -44,8 +45,10 @@ def bench(request: BenchRequest) -> Report:
     """Measure each backend in turn and return the report.
 
     Raises:
-        UsageError: the source, the target, the weights or the device cannot be used, or no image
-            could be decoded.
+        UsageError: the source, the target, the weights or the device cannot be used, no image
+            could be decoded, or a module to import first is not there.
+        Interrupted: Ctrl-C after something was measured; its report holds that.
+        KeyboardInterrupt: Ctrl-C before.
     """
     source = request.source
     examination = Request(
@@ -70,7 +73,12 @@ def bench(request: BenchRequest) -> Report:
         listener=request.listener,
         native=request.native,
     )
-    report = examine(examination)
+    try:
+        report = examine(examination)
+    except Interrupted as stop:
+        if not stop.report.runs:
+            raise KeyboardInterrupt from None
+        raise Interrupted(_completed(stop.report, request)) from None
     refused = [image for image in report.facts.get("images") or () if image.get("error")]
     # Where a framework dies while it is imported, so does what decodes, and that is the finding.
     loads = not any(run.failed and run.stage in ("start", "import") for run in report.runs)
@@ -78,11 +86,8 @@ def bench(request: BenchRequest) -> Report:
         first = refused[0]
         raise UsageError(f"--source {first['path']} could not be decoded: {first['error']}")
     _check_device(request.tuning.device, report.runs)
-    report = replace(
-        report,
-        runs=tuple(_measured(run, report, request) for run in report.runs),
-        facts={**report.facts, "settings": {**report.facts["settings"], **_settings(request)}},
-    )
+    check_imports(request.tuning.before, report.runs)
+    report = _completed(report, request)
     if request.search.bisect or request.search.repeat:
         report = searched(report, examination, request.search)
     if all(run.outcome in (Outcome.OK, Outcome.NOT_INSTALLED) for run in report.runs):
@@ -97,6 +102,33 @@ def bench(request: BenchRequest) -> Report:
             ),
         )
     return report
+
+
+def _completed(report: Report, request: BenchRequest) -> Report:
+    """Return a report with what a measurement needs beside an examination."""
+    return replace(
+        report,
+        runs=tuple(_measured(run, report, request) for run in report.runs),
+        facts={**report.facts, "settings": {**report.facts["settings"], **_settings(request)}},
+        incomplete=(*report.incomplete, *_too_small(report)),
+    )
+
+
+def _too_small(report: Report) -> list[str]:
+    """Say on which images no network had anything to do: their times say nothing."""
+    images = {
+        f"{image['image']} ({image['width']}x{image['height']})": None
+        for run in report.runs
+        for image in run.images
+        if run.kind == "backend" and not image["levels"]
+    }
+    if not images:
+        return []
+    least = report.facts["settings"]["cascade"]["min_face_size"]
+    return [
+        f"no face of {least:g} pixels fits on {', '.join(images)}, so no network was run there; "
+        "give a larger --size or a smaller --min-face-size"
+    ]
 
 
 def _check_device(device: str, runs: Sequence[Run]) -> None:

@@ -13,6 +13,7 @@ from mtcnn_doctor.investigate import flaky
 from mtcnn_doctor.investigate.fault import Fault, fault_of
 from mtcnn_doctor.investigate.search_minimal import smallest
 from mtcnn_doctor.knowledge.mitigations import Mitigation, compatible
+from mtcnn_doctor.model import Outcome
 
 #: Runs that have to fail before a fault counts as one that strikes every time.
 _FEW = 3
@@ -29,11 +30,16 @@ Note = Callable[[str], None]
 
 @dataclass
 class Attempt:
-    """A set of changes (none: the ordinary run) and what its runs came to."""
+    """A set of changes (none: the ordinary run) and what its runs came to.
+
+    ``unchecked`` of its runs ended well with faces that nobody could hold against known ones.
+    ``unjudged`` are runs that say nothing for that reason, and are none of ``runs``.
+    """
 
     changes: tuple[Mitigation, ...]
     faults: list[Fault | None] = field(default_factory=list)
     unchecked: int = 0
+    unjudged: int = 0
 
     @property
     def runs(self) -> int:
@@ -48,7 +54,7 @@ class Attempt:
     @property
     def cured(self) -> bool:
         """Whether no run failed, of as many as there were."""
-        return self.runs > 0 and self.failed == 0
+        return self.runs > 0 and self.failed == 0 and not self.unjudged
 
     @property
     def name(self) -> str:
@@ -185,10 +191,12 @@ class Search:
             attempt = Attempt(tuple(changes))
             self._note(self._progress(attempt))
         needed = flaky.runs_to_see(self.base.failed, self.base.runs)
-        while attempt.failed == 0 and attempt.runs < needed:
+        while attempt.failed == 0 and not attempt.unjudged and attempt.runs < needed:
             self._run(attempt)
             # Kept only once something is known of it.
             self.tried[key] = attempt
+        if attempt.unjudged and not attempt.runs:
+            self._note("  its faces could not be checked: this proves nothing")
         if attempt.failed and not attempt.faults[:-1]:
             self._note(f"  {self._said(attempt)}")
         return attempt.cured
@@ -231,8 +239,9 @@ class Search:
                     self._run(self.base)
                 if attempt.runs < others:
                     self._run(attempt, whole=True)
-                if attempt.failed:
-                    self._note(f"  it fails with {attempt.name}, too")
+                if not attempt.cured:
+                    failed = f"it fails with {attempt.name}, too"
+                    self._note(f"  {failed if attempt.failed else 'its faces were not checked'}")
                     self.answer = earlier
                     return False
             answer.chance = flaky.chance(
@@ -248,7 +257,7 @@ class Search:
 
     def _together(self) -> bool:
         """Try all changes that go together, and take away what is not needed."""
-        usable = [row for row in self._candidates if not row.unsafe]
+        usable = self._combinable()
         calm = [row for row in usable if not self._changed(row)]
         sets = (compatible(usable), compatible(usable[::-1])[::-1], compatible(calm))
         for rows in sets:
@@ -259,6 +268,14 @@ class Search:
                     return True
         return False
 
+    def _combinable(self) -> list[Mitigation]:
+        """Return what may be part of a combination; one that hides the faces hides a cure."""
+        return [
+            row
+            for row in self._candidates
+            if not row.unsafe and not getattr(self.tried.get((row.id,)), "unjudged", 0)
+        ]
+
     def _changed(self, row: Mitigation) -> bool:
         """Whether a change brought another fault: half of the cure, or a fault of its own."""
         attempt = self.tried.get((row.id,))
@@ -267,7 +284,7 @@ class Search:
 
     def _pairs(self) -> bool:
         """Try pairs, those with a change that moved the fault first."""
-        usable = [row for row in self._candidates if not row.unsafe]
+        usable = self._combinable()
         pairs = [pair for pair in combinations(usable, 2) if pair[0].fits(pair[1])]
         pairs.sort(
             key=lambda pair: (
@@ -281,8 +298,20 @@ class Search:
         """Run once more. ``whole``: on all images, where the search itself looks at one."""
         manner = replace(self.manner, image=None) if whole else self.manner
         trial = self._runner(attempt.changes, manner)
-        attempt.faults.append(fault_of(trial.run))
-        attempt.unchecked += attempt.faults[-1] is None and not trial.checked
+        fault = fault_of(trial.run)
+        unchecked = fault is None and not trial.checked
+        if unchecked and attempt.changes and self._finds_wrong_faces():
+            attempt.unjudged += 1
+            return
+        attempt.faults.append(fault)
+        attempt.unchecked += unchecked
+
+    def _finds_wrong_faces(self) -> bool:
+        """Whether the fault shows itself in the faces alone: unseen, they are no evidence."""
+        return any(
+            fault is not None and fault.outcome == Outcome.WRONG_RESULT.value
+            for fault in self.base.faults
+        )
 
     # -- telling ---------------------------------------------------------------------------------
 
@@ -321,7 +350,9 @@ class Search:
 
     def _attempt_data(self, attempt: Attempt) -> dict[str, Any]:
         fault = attempt.fault()
-        if fault is None:
+        if fault is None and attempt.unjudged:
+            verdict = "not-judged"
+        elif fault is None:
             needed = flaky.runs_to_see(self.base.failed, self.base.runs)
             verdict = "cures" if attempt.runs >= needed else "too-few-runs"
         else:

@@ -33,6 +33,8 @@ DEFAULT_BUDGET_S = 300.0
 #: Where a backend hangs, each phase of a trial gets so many times what phases took that ended.
 _PATIENCE = 10
 _LEAST_LIMIT_S = 10.0
+#: Runs without the other import that must work before that import is blamed.
+_CONTROLS = 3
 #: An import that hangs says nothing of how long it would have taken.
 _IMPORT_LIMIT_S = 30.0
 _SEARCHABLE = (
@@ -194,16 +196,22 @@ def _repeat(work: _Work, run: Run) -> Attempt:
 
 
 def _tally(attempt: Attempt) -> dict[str, Any]:
-    low, high = flaky.wilson(attempt.failed, attempt.runs)
     distinct = dict.fromkeys(fault for fault in attempt.faults if fault is not None)
     return {
-        "runs": attempt.runs,
-        "failed": attempt.failed,
-        "interval": [round(low, 4), round(high, 4)],
+        **_counted(attempt),
         "faults": [
             {**fault.to_data(), "said": fault.describe(), "count": attempt.faults.count(fault)}
             for fault in distinct
         ],
+    }
+
+
+def _counted(attempt: Attempt) -> dict[str, Any]:
+    low, high = flaky.wilson(attempt.failed, attempt.runs)
+    return {
+        "runs": attempt.runs,
+        "failed": attempt.failed,
+        "interval": [round(low, 4), round(high, 4)],
     }
 
 
@@ -217,10 +225,12 @@ def _search(
     seen: Attempt | None = None,
     provocation: Provocation | None = None,
     failed: Run | None = None,
+    alone: Attempt | None = None,
 ) -> None:
     """Search for what cures a backend that failed; what was found goes into ``work``.
 
-    ``failed`` is the run that did, where it is not ``run``.
+    ``failed`` is the run that did, where it is not ``run``; ``alone`` are runs that show that it
+    works without the provocation.
     """
     tuning = work.request.tuning
     lanes = Manner(lanes=tuning.lanes)
@@ -232,7 +242,7 @@ def _search(
         manners = [lanes]
     search = Search(
         _runner(work, run, before, work.until),
-        candidates(_circumstances(work, failed or run, before)),
+        candidates(_circumstances(work, failed or _failure(work, run), before)),
         list(dict.fromkeys(manners)),
         seen=seen,
         repeat=work.wanted.repeat,
@@ -246,11 +256,19 @@ def _search(
                 "backend": run.name,
                 "provoked_by": None if provocation is None else provocation.id,
                 "imported_before": list(before),
+                **({} if alone is None else {"alone": _counted(alone)}),
                 "limit_s": _limit_s(work, run),
                 "manner": asdict(search.manner),
                 **_filled(search.to_data(), work.backend(run).module),
             }
         )
+
+
+def _failure(work: _Work, run: Run) -> Run:
+    """Return the run that tells most of a fault: where the measurement worked, a repeated one."""
+    if run.failed:
+        return run
+    return next((other for other in work.further if other.name == run.name), run)
 
 
 def _failing_image(work: _Work, run: Run) -> str | None:
@@ -274,26 +292,52 @@ def _provoke(work: _Work, run: Run) -> None:
     modules = work.packages.get("modules") or {}
     backend = work.backend(run)
     before = work.request.tuning.before
+    alone = Attempt(())
     tried = []
     for row in provocations():
         others = [name for name in row.modules if name != backend.module and name not in before]
         if not others or not all(is_present(modules, name) for name in others):
             continue
-        work.note(f"{run.name}: works; with {', '.join(others)} imported before it")
-        runner = _runner(work, run, (*before, *others), work.until)
+        named = ", ".join(others)
         try:
-            trial = runner((), Manner())
+            # The measurement had other lanes and other numbers of runs: that it worked says
+            # nothing of one run in one lane.
+            if not alone.runs and not _works_alone(work, run, alone, 1):
+                return
+            work.note(f"{run.name}: works; with {named} imported before it")
+            trial = _runner(work, run, (*before, *others), work.until)((), Manner())
+            tried.append(row.id)
+            # What cannot be imported beside it is another package's fault, told by `check`.
+            if not _searchable(trial.run, backend.module):
+                continue
+            if not _works_alone(work, run, alone, _CONTROLS):
+                return
         except OutOfTime:
             break
-        tried.append(row.id)
-        # What cannot be imported beside it is another package's fault, told by `check`.
-        if _searchable(trial.run, backend.module):
-            said = f"after an import of {', '.join(others)}; it works alone"
-            options = tuple(word for name in others for word in ("--import-first", name))
-            work.remember(trial.run, said, options)
-            _search(work, run, (*before, *others), provocation=row, failed=trial.run)
-            return
+        options = tuple(word for name in others for word in ("--import-first", name))
+        work.remember(trial.run, f"after an import of {named}; it works alone", options)
+        _search(work, run, (*before, *others), None, row, trial.run, alone)
+        return
     work.searches.append({**_without_search(run, "no-fault", ""), "provocations": tried})
+
+
+def _works_alone(work: _Work, run: Run, alone: Attempt, runs: int) -> bool:
+    """Run a backend as it is provoked, only without that; search at once where it fails.
+
+    Raises:
+        OutOfTime: there was no time for so many runs.
+    """
+    before = work.request.tuning.before
+    runner = _runner(work, run, before, work.until)
+    while alone.runs < runs:
+        work.note(f"{run.name}: works; once more alone, in one lane")
+        ended = runner((), Manner()).run
+        alone.faults.append(fault_of(ended))
+        if ended.failed:
+            work.remember(ended, "alone, one run an image in one lane; the measurement worked")
+            _search(work, run, before, failed=ended)
+            return False
+    return True
 
 
 def _without_search(run: Run, verdict: str, said: str) -> dict[str, Any]:
@@ -312,7 +356,14 @@ def _circumstances(work: _Work, run: Run, before: Sequence[str]) -> Circumstance
         environment={**os.environ, **target.environment},
         before=tuple(before),
         said=_said(run),
+        frames=_foreign_files(run),
     )
+
+
+def _foreign_files(run: Run) -> tuple[str, ...]:
+    """Return the files of the frames of a fault, without those that are ours in any case."""
+    files = (str(frame.get("file") or "") for frame in run.python_traceback)
+    return tuple(f for f in files if "mtcnn_doctor/target/" not in f.replace("\\", "/"))
 
 
 def _runner(work: _Work, run: Run, before: Sequence[str], until: float) -> Runner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -94,7 +95,7 @@ class Circumstances:
 
     ``environment`` is what the target's processes are started with; ``before`` the modules that
     are imported before the framework; ``module`` the framework's own; ``said`` the text of
-    the exception, where there was one.
+    the exception, where there was one; ``frames`` the files of the Python frames of the fault.
     """
 
     backend: str
@@ -105,6 +106,7 @@ class Circumstances:
     environment: Mapping[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
     said: str = ""
+    frames: tuple[str, ...] = ()
 
 
 #: Stands in a row for the library that an error names.
@@ -151,9 +153,29 @@ def provocations() -> tuple[Provocation, ...]:
 
 
 def candidates(circumstances: Circumstances) -> list[Mitigation]:
-    """Return the mitigations that would change something here, cheapest first."""
-    rows = (_filled(row, circumstances) for row in mitigations())
-    return [row for row in rows if row is not None and _applies(row, circumstances)]
+    """Return the mitigations that would change something here, cheapest first.
+
+    One at which the fault itself points comes before all others: its frames lie in what a variable
+    brings in, and the mitigation removes that variable.
+    """
+    filled = (_filled(row, circumstances) for row in mitigations())
+    rows = [row for row in filled if row is not None and _applies(row, circumstances)]
+    return sorted(rows, key=lambda row: not _pointed_at(row, circumstances))
+
+
+def _pointed_at(row: Mitigation, here: Circumstances) -> bool:
+    values = (here.environment.get(name) or "" for name in row.remove)
+    places = [_plain(part) for value in values for part in value.split(os.pathsep) if part]
+    files = [_plain(frame) for frame in here.frames if not frame.startswith("<")]
+    return any(
+        file == place or file.startswith(place.rstrip(os.sep) + os.sep)
+        for file in files
+        for place in places
+    )
+
+
+def _plain(path: str) -> str:
+    return os.path.normcase(os.path.abspath(path))
 
 
 def compatible(rows: Iterable[Mitigation]) -> list[Mitigation]:

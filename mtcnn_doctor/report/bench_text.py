@@ -98,6 +98,8 @@ class BenchReporter(ConsoleReporter):
             width, height = settings["size"]
             how = "at exactly" if settings.get("exact_size") else "fitted into"
             parts.append(f"{how} {width}×{height}")
+        if settings.get("import_first"):
+            parts.append(f"after import {', '.join(settings['import_first'])}")
         if settings.get("weights"):
             parts.append(f"weights {self._redact.text(settings['weights'])}")
         return f" {self._look.dot} ".join(parts)

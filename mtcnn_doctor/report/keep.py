@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -37,11 +38,18 @@ def keep(report: Report, folder: Path, redactor: Redactor | None = None) -> list
     if not failed:
         return []
     facts = json.dumps(json_report.to_data(report, names), indent=2, ensure_ascii=False) + "\n"
+    fresh = not folder.exists()
     folder.mkdir(exist_ok=True)
-    return [
-        _write(folder, f"{run.name}-{run.outcome.value}", _files(run, clean, facts))
-        for run in failed
-    ]
+    try:
+        return [
+            _write(folder, f"{run.name}-{run.outcome.value}", _files(run, clean, facts))
+            for run in failed
+        ]
+    except OSError:
+        if fresh:
+            with suppress(OSError):  # what was kept before the disk was full stays
+                folder.rmdir()
+        raise
 
 
 def _files(run: Run, report: Report, facts: str) -> dict[str, str]:

@@ -31,6 +31,8 @@ def rate(tally: Mapping[str, Any]) -> str:
 
 def _repeat(repeat: Mapping[str, Any]) -> tuple[str, Entries]:
     entries = [("fresh processes", rate(repeat))]
+    if repeat["runs"] and repeat["failed"] == repeat["runs"]:
+        entries.append(("", "always so far; only more runs would tell whether it ever works"))
     if repeat["runs"] < repeat["asked"]:
         entries.append(("", f"{repeat['asked']} were asked for"))
     entries += [("fault", f"{fault['said']}, {fault['count']} times") for fault in repeat["faults"]]
@@ -53,7 +55,8 @@ def _entry(entry: Mapping[str, Any], search: Mapping[str, Any]) -> tuple[str, En
         entries.append(("fault", entry["said"]))
     if entry["imported_before"]:
         before = ", ".join(entry["imported_before"])
-        own = " (it works alone)" if entry["provoked_by"] else ""
+        alone = entry.get("alone")
+        own = f" (alone {alone['failed']} of {alone['runs']} runs failed)" if alone else ""
         entries.append(("imported before", before + own))
     entries += [("without change", rate(entry["without"])), *_verdict(entry, search)]
     entries += _attempts(entry)
@@ -82,7 +85,8 @@ def _verdict(entry: Mapping[str, Any], search: Mapping[str, Any]) -> Entries:
 
 def _answer(answer: Mapping[str, Any], verdict: str) -> Entries:
     changes = answer["changes"]
-    entries: Entries = [("cure", " and ".join(change["title"] for change in changes))]
+    heading = "cure" if answer["confirmed"] else "likely cure"
+    entries: Entries = [(heading, " and ".join(change["title"] for change in changes))]
     runs = f"{answer['failed']} of {answer['runs']} runs failed"
     if answer["confirmed"]:
         runs += f" (by chance: p = {answer['chance']:.2g})"
@@ -115,4 +119,12 @@ def _attempts(entry: Mapping[str, Any]) -> Entries:
     same = [one for one in entry["tried"] if one["verdict"] == "same-fault"]
     if same:
         entries.append(("no help", f"{len(same)} of {len(entry['tried'])} attempts"))
+    unseen = [" and ".join(one["changes"]) for one in entry["tried"] if _unseen(one)]
+    if unseen:
+        named = ", ".join(unseen[:_MOST]) + (" and more" if len(unseen) > _MOST else "")
+        entries.append(("proves nothing", f"{named}: the faces of these runs cannot be checked"))
     return entries
+
+
+def _unseen(attempt: Mapping[str, Any]) -> bool:
+    return bool(attempt["verdict"] == "not-judged")

@@ -198,7 +198,7 @@ PIXELS = np.full((40, 50, 3), 90, np.uint8)
         (PIXELS / 127.5 - 1, ValueError, "expected 0 to 255"),
         (np.full((40, 50, 3), np.nan), ValueError, "NaN or infinity"),
         (np.full((40, 50, 3), np.inf, np.float32), ValueError, "NaN or infinity"),
-        (PIXELS.astype(int), TypeError, "image.astype(np.uint8)"),
+        (PIXELS.astype(int), TypeError, "image.clip(0, 255).astype(np.uint8), scaled first"),
         (PIXELS.astype(np.uint16), TypeError, "(image // 257).astype(np.uint8)"),
         (PIXELS.astype(np.float16), TypeError, "image.astype(np.float32)"),
         (PIXELS > 3, TypeError, "image.astype(np.uint8) * 255"),
