@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from mtcnn_doctor.errors import UsageError
 #: Of records; another number is not read.
 _VERSION = 1
 _OWNER, _KEPT = "owner", "kept"
+#: Seconds between tries to remove an environment.
+_PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 #: https://bford.info/cachedir/
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# A cache of mtcnn-doctor.\n"
 
@@ -76,8 +79,12 @@ class Cache:
         (environment.parent / _KEPT).touch()
 
     def remove(self, environment: Path) -> None:
-        """Remove an environment."""
-        shutil.rmtree(environment.parent, ignore_errors=True)
+        """Remove an environment, though a process that was just killed may yet write into it."""
+        for pause in (*_PAUSES_S, None):
+            shutil.rmtree(environment.parent, ignore_errors=True)
+            if pause is None or not environment.parent.exists():
+                return
+            time.sleep(pause)
 
     def _remove_orphans(self) -> None:
         """Remove environments whose process was killed before it could."""
