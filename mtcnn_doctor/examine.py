@@ -13,6 +13,7 @@ from typing import Any
 
 from mtcnn_doctor import registry
 from mtcnn_doctor.aim import aimed
+from mtcnn_doctor.collect import jupyter
 from mtcnn_doctor.collect.choice import ALL, choose
 from mtcnn_doctor.collect.launches import HOST_PROBES
 from mtcnn_doctor.collect.metadata import ask_host, ask_metadata
@@ -66,6 +67,8 @@ def _examined(request: Request, collected: Collected) -> Report:
     with ThreadPoolExecutor(max_workers=16) as pool, KillingChildren():
         try:
             host = [pool.submit(ask_host, request, collected)] if wanted & set(HOST_PROBES) else []
+            if "jupyter" in wanted:
+                host.append(pool.submit(jupyter.ask_kernels, request, collected))
             ask_metadata(request, collected)
             request = _with_subjects(request, wanted, collected.facts.get("packages") or {})
             chosen = choose(request.backends, collected.facts.get("packages") or {})
@@ -77,6 +80,7 @@ def _examined(request: Request, collected: Collected) -> Report:
                 if wanted & RUN_FACTS:
                     run_backends(request, collected, pool)
             wait_for(host)
+            jupyter.complete(request, collected)
         except KeyboardInterrupt:
             collected.interrupt()
             raise

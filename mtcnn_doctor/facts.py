@@ -188,6 +188,88 @@ class ImageFile(TypedDict, total=False):
     equal_channels: bool  # R, G and B are the same everywhere
 
 
+class Told(TypedDict, total=False):
+    """What an interpreter told of itself (part of :class:`Jupyter`, probe ``kernel``)."""
+
+    executable: str
+    prefix: str
+    base_prefix: str
+    version: str
+    versions: dict[str, str]  # of what matters to MTCNN and to a kernel, by normalised name
+    modules: dict[str, bool]  # whether the modules that kernels start are there
+
+
+class Kernel(TypedDict, total=False):
+    """One kernelspec as Jupyter resolves it (part of :class:`Jupyter`)."""
+
+    name: str
+    display_name: str
+    spec: str | None  # path of kernel.json; None: Jupyter offers it without a file
+    launchers: list[str]  # whose Jupyter finds it: "target", "shell", "doctor"
+    python: str | None  # the interpreter it starts, None where that cannot be told
+    module: str | None  # what that runs: "ipykernel_launcher"
+    is_target: bool
+    state: str  # "ok", "missing", "not-python", "too-old", "crash", "timeout", "unreadable",
+    # "unknown" (a tool or another machine chooses the interpreter)
+    reason: str  # why it is not ok
+    told: Told
+
+
+class ShellCommand(TypedDict, total=False):
+    """A command of the shell and its interpreter (part of :class:`Jupyter`)."""
+
+    path: str
+    python: str | None
+    is_target: bool
+    state: str  # as of a kernel; absent where nothing was to be compared
+    told: Told
+
+
+class Jupyter(TypedDict, total=False):
+    """The Jupyter kernels of the machine (collected beside the metadata)."""
+
+    kernels: list[Kernel]
+    shell: dict[str, ShellCommand]  # "python", "pip", "jupyter", where they exist
+    examined: str | None  # the kernel named by --kernel
+    launchers: list[dict[str, str]]  # python, prefix and role of each Jupyter looked at
+
+
+class Imported(TypedDict, total=False):
+    """A package of interest that a living kernel has imported (part of :class:`Notebook`)."""
+
+    module: str
+    position: int  # in the order of importing, from 0
+    distribution: str | None  # normalised name
+    imported_version: str | None  # as the module says
+    disk_version: str | None  # as the metadata on disk say now; None: gone
+    file: str | None
+    changed: bool  # its file on disk is newer than the process
+
+
+class ChangedVariable(TypedDict, total=False):
+    """A variable set after the module that reads it at import (part of :class:`Notebook`)."""
+
+    name: str
+    before: str | None  # when the extension was loaded, or the process started
+    now: str | None
+    read_by: str  # the module that was imported before the change
+
+
+class Notebook(TypedDict, total=False):
+    """A living kernel, told from inside by ``%load_ext mtcnn_doctor``."""
+
+    pid: int
+    executable: str
+    prefix: str
+    started: float  # seconds since the epoch
+    imported: list[Imported]
+    changed_variables: list[ChangedVariable]
+    rss_mb: float | None
+    peak_rss_mb: float | None
+    threads: int | None
+    openmp: list[str]  # OpenMP runtimes mapped into the process
+
+
 class Settings(TypedDict, total=False):
     """What the user asked for; a fact like any other, so that facts files can be judged later."""
 

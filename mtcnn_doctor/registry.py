@@ -34,6 +34,7 @@ FAMILIES = (
     "frameworks",
     "gpu",
     "machine",
+    "jupyter",
     "input",
     "runs",
     "subjects",

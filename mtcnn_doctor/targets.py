@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
+from mtcnn_doctor import kernels as kernelspecs
+from mtcnn_doctor import shell
 from mtcnn_doctor.errors import UsageError
+from mtcnn_doctor.kernels import Kernel, Launcher
 
 
 @dataclass(frozen=True)
@@ -54,62 +57,54 @@ def _interpreter(given: str) -> str:
     return found
 
 
-def _kernel_folders() -> Iterator[Path]:
-    """Yield the folders that Jupyter looks for kernelspecs in, in its order of preference."""
-    for entry in os.environ.get("JUPYTER_PATH", "").split(os.pathsep):
-        if entry:
-            yield Path(entry) / "kernels"
-    home = Path.home()
-    if "JUPYTER_DATA_DIR" in os.environ:
-        yield Path(os.environ["JUPYTER_DATA_DIR"]) / "kernels"
-    elif sys.platform == "darwin":
-        yield home / "Library" / "Jupyter" / "kernels"
-    elif sys.platform == "win32":
-        yield Path(os.environ.get("APPDATA", home)) / "jupyter" / "kernels"
-    else:
-        data = os.environ.get("XDG_DATA_HOME") or home / ".local" / "share"
-        yield Path(data) / "jupyter" / "kernels"
-    yield Path(sys.prefix) / "share" / "jupyter" / "kernels"
-    if sys.platform == "win32":
-        yield Path(os.environ.get("PROGRAMDATA", "C:\\ProgramData")) / "jupyter" / "kernels"
-    else:
-        yield Path("/usr/local/share/jupyter/kernels")
-        yield Path("/usr/share/jupyter/kernels")
+def launchers() -> list[Launcher]:
+    """Return the Jupyters that ``--kernel`` may mean: the shell's, then the doctor's own."""
+    found = []
+    command = shell.command_path("jupyter")
+    python = None if command is None else shell.interpreter_of(command)
+    if python is not None and not shell.same_environment(python, sys.executable):
+        found.append(Launcher(python, kernelspecs.prefix_of(python), "shell"))
+    return [*found, Launcher(sys.executable, sys.prefix, "doctor")]
 
 
-def kernels() -> dict[str, Path]:
-    """Return the kernelspecs that Jupyter would find: name to ``kernel.json``."""
-    found: dict[str, Path] = {}
-    for folder in _kernel_folders():
-        for spec in sorted(folder.glob("*/kernel.json")):
-            # Jupyter compares kernel names in lower case; the first folder wins.
-            found.setdefault(spec.parent.name.lower(), spec)
+def kernels() -> dict[str, Kernel]:
+    """Return the kernels by name, as the Jupyter of this shell resolves them."""
+    found: dict[str, Kernel] = {}
+    for launcher in launchers():
+        for kernel in kernelspecs.all_kernels([launcher]):
+            found.setdefault(kernel.name, kernel)
+    own = launchers()[-1]
+    if find_spec("ipykernel") is not None:
+        found.setdefault(kernelspecs.NATIVE, kernelspecs.native(own))
     return found
 
 
 def _from_kernel(name: str) -> Target:
     known = kernels()
-    spec = known.get(name.lower())
-    if spec is None:
+    kernel = known.get(name.lower())
+    if kernel is None:
         names = ", ".join(sorted(known)) or "none"
         raise UsageError(f"no Jupyter kernel {name}; found: {names}")
-    try:
-        document = json.loads(spec.read_text(encoding="utf-8"))
-        argv = [str(part) for part in document["argv"]]
-        environment = {str(k): str(v) for k, v in (document.get("env") or {}).items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    where, command = f"(see {kernel.path})", kernel.command
+    if kernel.problem is not None:
         raise UsageError(
-            f"{spec} is not a kernelspec ({error}); reinstall the kernel with "
+            f"{kernel.path} is not a kernelspec ({kernel.problem}); reinstall the kernel with "
             "python -m ipykernel install"
-        ) from error
-    for part in argv:
-        # Some kernels start through a wrapper (env, conda run): the first Python counts.
-        if Path(part).name.lower().startswith(("python", "pypy")):
-            python = shutil.which(part) if not os.path.isabs(part) else part
-            if python is None or not Path(python).is_file():
-                raise UsageError(
-                    f"kernel {name} starts {part}, which does not exist; its environment was "
-                    f"moved or deleted (see {spec})"
-                )
-            return Target(python, environment, kernel=name)
-    raise UsageError(f"kernel {name} does not start a Python interpreter (see {spec})")
+        )
+    if kernel.remote:
+        raise UsageError(
+            f"kernel {name} does not run on this machine; run mtcnn-doctor where it does {where}"
+        )
+    assert command is not None
+    if command.missing:
+        raise UsageError(
+            f"kernel {name} starts {command.python or 'an interpreter'}, which does not exist "
+            f"({command.why}); its environment was moved or deleted {where}"
+        )
+    if command.python is None:
+        raise UsageError(
+            f"kernel {name} does not start a Python interpreter that can be told from its "
+            f"kernelspec: {command.why}; name the interpreter with --python {where}"
+        )
+    variables = {**kernel.environment, **command.set, **dict.fromkeys(command.unset, "")}
+    return Target(command.python, variables, kernel=name)

@@ -92,6 +92,15 @@ def _machine(report: Report) -> list[str]:
     return found
 
 
+def _jupyter(report: Report) -> list[str]:
+    kernels = (report.facts.get("jupyter") or {}).get("kernels") or ()
+    if not kernels:
+        return ["no kernels"]
+    own = sum(bool(kernel.get("is_target")) for kernel in kernels)
+    found = "1 kernel" if len(kernels) == 1 else f"{len(kernels)} kernels"
+    return [found, f"{own} of this interpreter" if own else "none of this interpreter"]
+
+
 def _input(report: Report) -> list[str]:
     images: Sequence[Mapping[str, Any]] = report.facts.get("images") or ()
     return [
@@ -152,6 +161,7 @@ _MAKERS = {
     "frameworks": _frameworks,
     "gpu": _gpu,
     "machine": _machine,
+    "jupyter": _jupyter,
     "input": _input,
     "runs": _runs,
     "subjects": _subjects,

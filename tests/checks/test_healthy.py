@@ -18,6 +18,8 @@ MODULES = (
     "frameworks",
     "gpu",
     "machine",
+    "jupyter",
+    "notebook",
     "images",
 )
 
@@ -53,6 +55,11 @@ WANTED = {
     "gpu-not-visible",
     "cuda-visible-devices",
     "pynvml-deprecated",
+    "kernel-missing-interpreter",
+    "kernel-no-ipykernel",
+    "kernel-interpreter-mismatch",
+    "notebook-stale-module",
+    "notebook-import-order",
     "image-unreadable",
     "image-grayscale",
     "image-alpha",
@@ -97,6 +104,8 @@ EMPTY = {
     "gpu": {},
     "environment": {},
     "settings": {},
+    "jupyter": {},
+    "notebook": {},
     "images": [{}],
     "numpy": {},
     "opencv": {},
@@ -112,6 +121,8 @@ SPARSE = {
     "gpu": {"devices": [{}], "nvml": "ok"},
     "environment": {"variables": {"CUDA_VISIBLE_DEVICES": "0"}},
     "torch": {"state": "not-loadable", "error": None},
+    "jupyter": {"kernels": [{}, {"state": "ok"}, {"state": "missing"}], "examined": "x"},
+    "notebook": {"imported": [{}], "changed_variables": [{}]},
     "opencv": {"state": "not-loadable"},
     "images": [{"path": "a.png", "format": "png"}],
 }
