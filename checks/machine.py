@@ -170,6 +170,7 @@ def container_memory_limit(memory: Memory) -> Findings:
     """
     total, usage = memory.get("total"), memory.get("cgroup_usage")
     limits = []
+    swap = memory.get("cgroup_swap")
     if memory.get("cgroup_limit"):
         limits.append((int(memory["cgroup_limit"] or 0), "the control group"))
     for name in ("RLIMIT_AS", "RLIMIT_DATA"):
@@ -190,6 +191,10 @@ def container_memory_limit(memory: Memory) -> Findings:
                 limit=f"{limit / _GIB:.2f} GiB",
                 set_by=source,
                 used=f"{usage / _GIB:.2f} GiB" if usage and source == "the control group" else None,
+                swap_allowed=f"{swap / _GIB:.2f} GiB"
+                if swap and source == "the control group"
+                else None,
+                killed_before=memory.get("oom_kills") or None,
             ),
             effect="A run that needs more is killed without a traceback."
             if source == "the control group"

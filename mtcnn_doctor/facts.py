@@ -107,10 +107,37 @@ class Memory(TypedDict, total=False):
     cgroup_limit: int | None  # tightest limit up the tree, None when unlimited
     cgroup_path: str | None
     cgroup_usage: int | None
+    cgroup_headroom: int  # least that any limited group up the tree still allows
+    cgroup_headroom_path: str
+    cgroup_swap: int | None  # swap which that group may still take, None when all there is
     rlimits: dict[str, int | None]  # RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK; None when unlimited
+    commit_left: int  # only where the kernel promises no more memory than it has
     shm_total: int | None
     shm_free: int | None
+    shm_writable: bool
     oom_kills: int | None
+    processes: list[Process]  # the largest ones, first first
+    folders: list[Folder]
+
+
+class Process(TypedDict, total=False):
+    """A process that holds much memory (part of :class:`Memory`)."""
+
+    name: str
+    pid: int
+    rss: int
+
+
+class Folder(TypedDict, total=False):
+    """Free space of a folder in bytes (part of :class:`Memory`)."""
+
+    role: str  # "temporary files", "cache", "torch models", "Keras models"
+    path: str  # itself, or the nearest one above it that exists
+    device: int
+    writable: bool
+    total: int
+    free: int
+    files_free: int  # how many more files the file system can name
 
 
 class Threads(TypedDict, total=False):

@@ -18,7 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 #: The tables but those in ``releases/``, and two of another form: mitigations.toml, which
 #: mitigations.py holds to its own, and subjects.toml, which holds measurements.
-TABLES = ("abi", "cpu", "issues", "notes", "python", "signatures", "torchvision")
+TABLES = ("abi", "cpu", "issues", "memory", "notes", "python", "signatures", "torchvision")
 
 _COMMON = {"id": str, "source": str, "confidence": str, "reviewed": str}
 _COMMON_OPTIONAL: dict[str, type] = {"also": list, "note": str}
@@ -80,6 +80,14 @@ KINDS: dict[str, Kind] = {
     "loose_pin": Kind(
         {"package": str, "affected": str, "requirements": list, "reason": str},
         specifiers=("affected",), requirements=("requirements",),
+    ),
+    "model": Kind(
+        {
+            "contender": str, "kind": str, "affected": str, "base_mib": float,
+            "address_mib": float, "worst_percent": float, "measured": str,
+        },
+        {"image": float, "finest": float, "band": float, "pyramid": float},
+        specifiers=("affected",), choices={"kind": ("backend", "subject")},
     ),
     "need": Kind(
         {"package": str, "affected": str, "name": str, "flags": list}, specifiers=("affected",)

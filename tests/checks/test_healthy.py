@@ -20,6 +20,7 @@ MODULES = (
     "machine",
     "jupyter",
     "notebook",
+    "memory",
     "images",
 )
 
@@ -49,6 +50,9 @@ WANTED = {
     "cpu-instructions",
     "thread-oversubscription",
     "container-memory-limit",
+    "ram-headroom",
+    "shm-size",
+    "disk-space",
     "gpu-none",
     "gpu-cpu-only-build",
     "gpu-driver-missing",

@@ -1,5 +1,6 @@
 """Control groups and buses, made of files in a folder."""
 
+import sys
 import types
 
 import pytest
@@ -87,6 +88,54 @@ def test_version_1(machine):
     assert (facts["cgroup_version"], facts["cgroup_limit"]) == (1, 3 * GIB)
     assert (facts["cgroup_usage"], facts["oom_kills"]) == (77, 1)
     assert cpu.quota(root) == 2.0
+
+
+def test_a_parent_that_is_fuller_leaves_less(machine):
+    """The tightest limit is the child's, and the parent's other children have eaten its own."""
+    root = machine(
+        {
+            "proc/self/cgroup": "0::/pod/container\n",
+            "sys/fs/cgroup/cgroup.controllers": "memory",
+            "sys/fs/cgroup/pod/memory.max": f"{4 * GIB}\n",
+            "sys/fs/cgroup/pod/memory.current": f"{4 * GIB - 1000}\n",
+            "sys/fs/cgroup/pod/memory.stat": "anon 1\ninactive_file 500\nactive_file 7\n",
+            "sys/fs/cgroup/pod/memory.swap.max": "300\n",
+            "sys/fs/cgroup/pod/memory.swap.current": "100\n",
+            "sys/fs/cgroup/pod/container/memory.max": f"{GIB}\n",
+            "sys/fs/cgroup/pod/container/memory.current": "1000\n",
+        }
+    )
+    facts = memory.control_group(64 * GIB, root)
+    assert (facts["cgroup_limit"], facts["cgroup_usage"]) == (GIB, 1000)
+    assert facts["cgroup_headroom"] == 1500  # the page cache is given back first
+    assert facts["cgroup_headroom_path"].endswith("/pod")
+    assert facts["cgroup_swap"] == 200
+
+
+def test_swap_of_version_1_is_counted_with_memory(machine):
+    root = machine(
+        {
+            "proc/self/cgroup": "5:memory:/x\n",
+            "sys/fs/cgroup/memory/x/memory.limit_in_bytes": f"{GIB}\n",
+            "sys/fs/cgroup/memory/x/memory.usage_in_bytes": f"{GIB // 2}\n",
+            "sys/fs/cgroup/memory/x/memory.stat": "inactive_file 5\ntotal_inactive_file 1024\n",
+            "sys/fs/cgroup/memory/x/memory.memsw.limit_in_bytes": f"{GIB + 4096}\n",
+            "sys/fs/cgroup/memory/x/memory.memsw.usage_in_bytes": f"{GIB // 2 + 96}\n",
+        }
+    )
+    facts = memory.control_group(64 * GIB, root)
+    assert facts["cgroup_headroom"] == GIB // 2 + 1024
+    assert facts["cgroup_swap"] == 4000
+
+
+def test_folders_and_processes_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "not" / "yet" / "there"))
+    facts = memory.collect({})
+    cache = next(row for row in facts["folders"] if row["role"] == "cache")
+    assert cache["path"] == str(tmp_path)
+    assert 0 < cache["free"] <= cache["total"]
+    if sys.platform == "linux":
+        assert all(set(row) == {"name", "pid", "rss"} for row in facts["processes"])
 
 
 def test_limits_that_limit_nothing(machine):
