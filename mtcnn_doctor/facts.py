@@ -213,6 +213,71 @@ class ImageFile(TypedDict, total=False):
     decoder: str | None  # which library decoded it, None when none could
     error: str | None  # why decoding failed
     equal_channels: bool  # R, G and B are the same everywhere
+    name: str  # what it is called among others; the file name unless that is taken
+
+
+class ImageArray(TypedDict, total=False):
+    """What somebody gives to a detector (probe ``array``, and ``inspect``)."""
+
+    name: str
+    kind: str  # "array", "nothing" (None), or the name of another type
+    shape: list[int]
+    dtype: str  # as NumPy names it; "object", and "records" for structured types
+    swapped: bool  # not in this machine's byte order
+    layout: str  # "contiguous", "rows" (a crop), "negative", "scattered"
+    minimum: float | None  # of the finite values
+    maximum: float | None
+    nonfinite: int  # how many values are NaN or infinite
+    equal_channels: bool  # all three channels are the same everywhere
+
+
+class Recording(TypedDict, total=False):
+    """A video, camera or stream that pictures were to be taken from (``inspect``)."""
+
+    name: str  # without passwords
+    kind: str  # "video", "camera", "stream"
+    frames: int  # pictures that came
+    asked: int
+    error: str  # why none came, or why it broke off
+    cause: str
+    fix: str
+    opencv: str  # its version
+    backends: list[str]  # that this OpenCV build has for this kind of source
+    needs: str  # the backend that this kind of source takes
+    backend: str  # that opened it
+    width: int
+    height: int
+    fps: float
+    codec: str
+
+
+class Decoding(TypedDict, total=False):
+    """What one library makes of an image file (``inspect``; part of the fact ``decodings``)."""
+
+    name: str
+    decoder: str  # "cv2", "PIL", "tensorflow"
+    call: str  # the line that was run
+    array: ImageArray | None
+    warnings: list[str]
+    error: str | None
+
+
+class Look(TypedDict, total=False):
+    """What the reference finds on an image, mended where needed (``inspect``)."""
+
+    name: str
+    error: str | None
+    refused: str | None  # why the reference does not take the array as it was given
+    repairs: list[str]  # expressions over `image` that were run first
+    decoder: str  # of an image file
+    width: int
+    height: int
+    faces: list[dict[str, Any]]
+    faces_swapped: int  # with the channels in reverse
+    colours: dict[str, Any]  # see target/tasks/colours.py
+    turned: dict[str, Any] | None  # {"quarters", "faces"}: found only when turned
+    others: dict[str, dict[str, Any]]  # other decoders' pictures, compared with this one
+    drawn: str  # the file with boxes
 
 
 class Told(TypedDict, total=False):

@@ -54,8 +54,8 @@ MAY_IMPORT = {
     },
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {
-        "backends", "collect", "errors", "examine", "knowledge", "model", "runs", "targets",
-        "toml",
+        "backends", "collect", "errors", "examine", "knowledge", "model", "runs",
+        "subjects", "targets", "toml",
     },
     "cli": {
         "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",

@@ -11,6 +11,7 @@ from mtcnn_doctor.cli.bench import bench
 from mtcnn_doctor.cli.check import check
 from mtcnn_doctor.cli.explain import explain
 from mtcnn_doctor.cli.export import export
+from mtcnn_doctor.cli.inspect import inspect
 from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
 
@@ -45,6 +46,7 @@ def build() -> Any:
     app.callback()(_main)
     app.command("check")(check)
     app.command("bench")(bench)
+    app.command("inspect")(inspect)
     app.command("matrix")(matrix)
     app.command("explain")(explain)
     app.command("export")(export)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mtcnn_doctor.backends import MODULES_OF_INTEREST
 from mtcnn_doctor.collect import early
@@ -23,6 +24,13 @@ def ask_host(request: Request, collected: Collected) -> None:
         return
     collected.take(ending)
     note_unfinished(collected, ending, HOST_PROBES)
+
+
+def ask_memory(request: Request, collected: Collected) -> None:
+    """Ask the machine how much memory may be used, and nothing else."""
+    launch = host_launch(request.timeout_s)
+    launch = replace(launch, orders={**launch.orders, "probes": ["memory"]})
+    collected.take(Child(launch, request.listener).run())
 
 
 def ask_metadata(request: Request, collected: Collected) -> None:

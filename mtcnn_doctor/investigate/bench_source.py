@@ -73,7 +73,7 @@ def source_of(
         if frames is not None:
             raise UsageError("--frames is for videos and cameras; the synthetic scene is one image")
         return _synthetic(wanted or SYNTHETIC_SIZE, SYNTHETIC_FACES if faces is None else faces)
-    footage = None if given is None else _footage(given, frames or default_frames)
+    footage = None if given is None else footage_of(given, frames or default_frames)
     if footage is not None:
         return Source(footage=footage, size=wanted, exact=exact)
     if frames is not None:
@@ -116,8 +116,8 @@ def _synthetic(size: tuple[int, int], faces: int) -> Source:
     return Source(footage=Footage(SYNTHETIC, name, faces=faces), size=size, exact=True)
 
 
-def _footage(given: str, frames: int) -> Footage | None:
-    """Return the video, camera or stream that a source names, None where it is images."""
+def footage_of(given: str, frames: int) -> Footage | None:
+    """Return the video, camera or stream that a source names, None where it is none."""
     if re.fullmatch(r"\d{1,3}", given):
         return Footage("camera", f"camera {given}", int(given), frames)
     if _SCHEME.match(given):

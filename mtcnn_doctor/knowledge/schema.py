@@ -18,7 +18,9 @@ from packaging.version import InvalidVersion, Version
 
 #: The tables but those in ``releases/``, and two of another form: mitigations.toml, which
 #: mitigations.py holds to its own, and subjects.toml, which holds measurements.
-TABLES = ("abi", "cpu", "issues", "memory", "notes", "python", "signatures", "torchvision")
+TABLES = (
+    "abi", "cpu", "inputs", "issues", "memory", "notes", "python", "signatures", "torchvision",
+)  # fmt: skip
 
 _COMMON = {"id": str, "source": str, "confidence": str, "reviewed": str}
 _COMMON_OPTIONAL: dict[str, type] = {"also": list, "note": str}
@@ -76,6 +78,7 @@ KINDS: dict[str, Kind] = {
         },
     ),
     "note": Kind({"about": str, "says": str}),
+    "input": Kind({"condition": str, "says": str, "answers": dict}, {"repair": str}),
     "numpy2": Kind({"package": str, "first": str}, {"platform": str}, versions=("first",)),
     "loose_pin": Kind(
         {"package": str, "affected": str, "requirements": list, "reason": str},

@@ -100,6 +100,30 @@ def _serve(channel: Channel, orders: dict[str, Any]) -> None:
     serve.perform(channel, orders)
 
 
+def _decode(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import decode
+
+    decode.perform(channel, orders)
+
+
+def _arrays(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import arrays
+
+    arrays.perform(channel, orders)
+
+
+def _look(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import look
+
+    look.perform(channel, orders)
+
+
+def _trials(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import trials
+
+    trials.perform(channel, orders)
+
+
 #: Imported only when ordered: a child that collects metadata must not load the cascade.
 TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "facts": _facts,
@@ -116,6 +140,10 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "export": _export,
     "verify-export": _verify_export,
     "serve": _serve,
+    "decode": _decode,
+    "arrays": _arrays,
+    "look": _look,
+    "trials": _trials,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any, Iterator
 from ..channel import Channel
 from ..failures import describe
 from ..imports import import_framework
+from ..probes.array import describe as describe_array
 from .pixels import fitted
 
 
@@ -16,7 +17,9 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
 
     Orders: ``address`` (a path, an URL, or the number of a camera), ``name`` (the address as it
     may be shown), ``frames``, ``spread`` (take them from all over a file), ``size``, ``exact``,
-    ``folder``, ``limit_s`` (of opening, and of each picture).
+    ``folder``, ``limit_s`` (of opening, and of each picture). ``opencv`` is sent before: what this
+    build of OpenCV can open; and ``opened`` after it was. With ``describe`` a picture comes with
+    the facts of its array.
     """
     if not import_framework(channel, "numpy", facts=False):
         return
@@ -25,6 +28,7 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
     import cv2
     import numpy
 
+    channel.send("opencv", version=cv2.__version__, **_able(cv2))
     channel.send("phase", name="open " + orders["name"])
     channel.enter("decode", "open " + orders["name"])
     try:
@@ -32,6 +36,7 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
         if not capture.isOpened():
             channel.send("stream", error="it cannot be opened")
             return
+        channel.send("opened", **_told(cv2, capture))
         total = _count(cv2, capture)
         numbers: list[int] = []
         for number, image in _pictures(channel, cv2, capture, orders, total):
@@ -39,7 +44,8 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
             # Gray and alpha frames are turned into three channels by OpenCV itself.
             rgb = numpy.ascontiguousarray(image[:, :, ::-1])
             numpy.save(target, fitted(rgb, orders.get("size"), orders.get("exact", False)))
-            channel.send("picture", index=len(numbers), array=target)
+            facts = describe_array(rgb, orders["name"]) if orders.get("describe") else None
+            channel.send("picture", index=len(numbers), array=target, facts=facts)
             numbers.append(number)
         capture.release()
     except Exception as error:
@@ -62,6 +68,34 @@ def _opened(cv2: Any, orders: dict[str, Any]) -> Any:
         if capture.isOpened():
             return capture
     return cv2.VideoCapture(address) if not limits else capture
+
+
+def _able(cv2: Any) -> dict[str, list[str] | None]:
+    """Return the backends of this build: for ``files`` and streams, and for ``cameras``."""
+    found: dict[str, list[str] | None] = {}
+    for kind, ask in (("files", "getStreamBackends"), ("cameras", "getCameraBackends")):
+        try:
+            registry = cv2.videoio_registry
+            # Plug-ins are listed whether or not they are there; hasBackend loads them.
+            there = getattr(registry, "hasBackend", lambda _: True)
+            known = getattr(registry, ask)()
+            found[kind] = [registry.getBackendName(one) for one in known if there(one)]
+        except Exception:
+            found[kind] = None  # a release that cannot say
+    return found
+
+
+def _told(cv2: Any, capture: Any) -> dict[str, Any]:
+    """Return what an opened capture says of itself."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    letters = code.to_bytes(4, "little").decode("ascii", "replace")
+    return {
+        "backend": capture.getBackendName(),
+        "width": int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        "height": int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+        "fps": round(float(capture.get(cv2.CAP_PROP_FPS)), 3),
+        "codec": letters if letters.isprintable() and letters.strip() else None,
+    }
 
 
 def _count(cv2: Any, capture: Any) -> int:
