@@ -17,3 +17,17 @@ if not os.path.isdir(os.path.join(_here, "checks")) and os.path.isdir(
     os.path.join(_beside, "checks")
 ):
     __path__.append(_beside)
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Take the doctor into a notebook: ``%load_ext mtcnn_doctor``."""
+    from mtcnn_doctor import notebook
+
+    notebook.load(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """Take it out again: ``%unload_ext mtcnn_doctor``, and the first half of ``%reload_ext``."""
+    from mtcnn_doctor import notebook
+
+    notebook.unload(shell)

@@ -61,6 +61,7 @@ def _examined(request: Request, collected: Collected) -> Report:
         "expect_gpu": request.expect_gpu,
         "timeout_s": request.timeout_s,
     }
+    collected.facts.update(request.given)
     if request.tuning.before:
         collected.facts["settings"]["import_first"] = list(request.tuning.before)
     # The children are killed before the pool waits for the threads that hear them.

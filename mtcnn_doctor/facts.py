@@ -360,6 +360,7 @@ class Notebook(TypedDict, total=False):
     peak_rss_mb: float | None
     threads: int | None
     openmp: list[str]  # OpenMP runtimes mapped into the process
+    gpu_reserved_mb: float | None  # what torch holds of the GPU for this kernel
 
 
 class Settings(TypedDict, total=False):

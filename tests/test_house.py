@@ -61,6 +61,9 @@ MAY_IMPORT = {
         "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",
         "report", "targets", "collect", "subjects",
     },
+    "notebook": {
+        "backends", "cli", "model", "notebook", "registry", "report", "sandbox", "targets",
+    },
     # The doors for other people's programs: they live in their process, and no room opens them.
     DOOR: {"backends", "target"},
     "isolated": {DOOR, "errors", "isolated_faults", "sandbox", "target", "targets"},

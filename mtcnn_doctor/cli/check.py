@@ -57,6 +57,11 @@ def check(
         Path | None,
         typer.Option("--facts", metavar="FILE", help="Judge recorded facts, or a JSON report."),
     ] = None,
+    notebook: Annotated[
+        Path | None,
+        # For the notebook extension, which knows what only the living kernel can tell.
+        typer.Option("--notebook", metavar="FILE", hidden=True),
+    ] = None,
     keep: options.KeepOption = None,
     native: options.NativeOption = False,
     format: options.FormatOption = options.Format.TEXT,
@@ -109,6 +114,7 @@ def check(
                 command=command,
                 plugin_failures=failures,
                 listener=progress.hear,
+                given={} if notebook is None else {"notebook": _object(notebook, "--notebook")},
                 started=early.BEGAN,
             )
             try:
@@ -164,14 +170,7 @@ def _recorded(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: missing, no JSON, no facts in it, or of a version that is not known.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"--facts {path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"--facts {path} is not JSON; make one with check --format json --output FILE"
-        ) from error
+    document = _object(path, "--facts", "; make one with check --format json --output FILE")
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is not None and version != SCHEMA_VERSION:
         raise UsageError(
@@ -190,3 +189,17 @@ def _recorded(path: Path) -> dict[str, Any]:
             kind = "a list of objects" if listed else "an object"
             raise UsageError(f"--facts {path}: {name} must be {kind}; record the file afresh")
     return dict(document)
+
+
+def _object(path: Path, option: str, advice: str = "") -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UsageError: it is missing, or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{option} {path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{option} {path} is not JSON{advice}") from error

@@ -117,6 +117,8 @@ class Request:
     command: Sequence[str] = ()
     plugin_failures: Sequence[Finding] = ()
     listener: Listener | None = None
+    #: Facts that were collected elsewhere, by name.
+    given: Mapping[str, Any] = field(default_factory=dict)
     #: When the user's wait began (``time.monotonic()``).
     started: float = field(default_factory=time.monotonic)
 

@@ -1,0 +1,30 @@
+"""``%load_ext mtcnn_doctor``: the doctor in a notebook, without a framework in the kernel.
+
+Everything that could die, hang or eat memory runs in child processes of the kernel's own
+interpreter; see docs/notebook.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtcnn_doctor.notebook import watch
+
+__all__ = ["load", "unload"]
+
+
+def load(shell: Any) -> None:
+    """Register the magics in an IPython shell, and begin to watch what it imports."""
+    from mtcnn_doctor.notebook import completion
+    from mtcnn_doctor.notebook.magics import DoctorMagics
+
+    shell.register_magics(DoctorMagics(shell))
+    completion.register(shell)
+    watch.start(shell)
+
+
+def unload(shell: Any) -> None:
+    """Take the magics back."""
+    for kind, name in (("line", "mtcnn_doctor"),):
+        shell.magics_manager.magics[kind].pop(name, None)
+    watch.stop(shell)

@@ -1,0 +1,99 @@
+"""A report as a piece of HTML that fits into a page: no script, no style sheet of its own.
+
+Colours come from the page around it (light or dark); what matters is said in words as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from typing import Any
+
+from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity, Verdict
+from mtcnn_doctor.report.look import clean
+
+_COLOURS = {"fail": "#c62828", "warn": "#b26a00", "pass": "#2e7d32"}
+_WORDS = {
+    Verdict.FAIL: "MTCNN will not work here as it is",
+    Verdict.WARN: "it works, with something to look at",
+    Verdict.PASS: "nothing is wrong",
+}
+
+
+def report(of: Report, text: str) -> str:
+    """Return a report as HTML; ``text`` is the whole of it, to be folded away below."""
+    errors = sum(finding.severity is Severity.ERROR for finding in of.findings)
+    warnings = sum(finding.severity is Severity.WARNING for finding in of.findings)
+    colour = _COLOURS[of.verdict.value]
+    head = (
+        f"<div style='border-left:4px solid {colour};padding:.2em .8em;margin:.3em 0'>"
+        f"<b style='color:{colour}'>{of.verdict.value.upper()}</b> {_WORDS[of.verdict]} "
+        f"<span style='opacity:.7'>({errors} errors, {warnings} warnings; "
+        f"{_safe(of.target.get('python'))}, Python {_safe(of.target.get('version'))})</span></div>"
+    )
+    parts = [head, *(f"<div>incomplete: {_safe(reason)}</div>" for reason in of.incomplete)]
+    parts += [finding(one) for one in of.findings if one.is_problem]
+    parts += _runs([run for run in of.runs if run.outcome is not Outcome.NOT_INSTALLED])
+    whole = f"<pre style='white-space:pre-wrap'>{_safe(text)}</pre>"
+    parts.append(_fold("the whole report", whole))
+    return "\n".join(parts)
+
+
+def finding(one: Finding) -> str:
+    """Return a finding, opened up."""
+    word = "fail" if one.severity is Severity.ERROR else "warn"
+    title = (
+        f"<b style='color:{_COLOURS[word]}'>{one.severity.value}</b> "
+        f"<code>{_safe(one.id)}</code> {_safe(one.title)}"
+    )
+    rows = list(table_rows({**one.evidence, "effect": one.effect, "cause": one.cause}))
+    if one.remedy is not None:
+        commands = "".join(f"<pre>{_safe(command)}</pre>" for command in one.remedy.commands)
+        rows.append(_row("fix", f"{_safe(one.remedy.text)}{commands}"))
+    return _fold(title, f"<table>{''.join(rows)}</table>", is_open=True)
+
+
+def table_rows(values: Mapping[str, Any]) -> Iterable[str]:
+    """Yield a row of a table for each value that there is."""
+    for key, value in values.items():
+        if value in (None, "", [], ()):
+            continue
+        items = value if isinstance(value, (list, tuple)) else [value]
+        yield _row(str(key), "<br>".join(_safe(item) for item in items))
+
+
+def _row(key: str, content: str) -> str:
+    side = "text-align:left;vertical-align:top"
+    return (
+        f"<tr><td style='{side};opacity:.7'>{_safe(key)}</td><td style='{side}'>{content}</td></tr>"
+    )
+
+
+def _runs(runs: Iterable[Run]) -> list[str]:
+    rows = []
+    for run in runs:
+        median = run.timings_ms.get("median")
+        cells = [
+            run.name,
+            run.version or "",
+            run.outcome.value,
+            "" if median is None else f"{median:.0f} ms",
+            "" if run.peak_rss_mb is None else f"{run.peak_rss_mb:.0f} MiB",
+            f"{len(run.detections)} faces" if run.outcome is Outcome.OK else run.reason or "",
+        ]
+        rows.append("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in cells) + "</tr>")
+    if not rows:
+        return []
+    names = ("", "version", "outcome", "median", "peak memory", "result")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return [f"<table><tr>{head}</tr>{''.join(rows)}</table>"]
+
+
+def _fold(title: str, content: str, is_open: bool = False) -> str:
+    mark = " open" if is_open else ""
+    return f"<details{mark}><summary>{title}</summary>{content}</details>"
+
+
+def _safe(value: Any) -> str:
+    """Return a text from outside as one that can be nothing but text."""
+    return escape(clean(str(value)))

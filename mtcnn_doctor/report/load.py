@@ -1,0 +1,46 @@
+"""From a report's JSON back to a report, so that it can be shown in another way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtcnn_doctor.model import Finding, Outcome, Remedy, Report, Run, Severity
+
+
+def report_of(data: Mapping[str, Any]) -> Report:
+    """Return the report that a JSON document of ``schema_version`` 1 holds."""
+    return Report(
+        created=data["created"],
+        command=tuple(data["command"]),
+        target=data["target"],
+        findings=tuple(_finding(row) for row in data["findings"]),
+        runs=tuple(_run(row) for row in data["runs"]),
+        facts=data["facts"],
+        incomplete=tuple(data["incomplete"]),
+        duration_s=data.get("duration_s", 0.0),
+        search=data.get("search"),
+    )
+
+
+def _finding(row: Mapping[str, Any]) -> Finding:
+    known = {key: value for key, value in row.items() if key in Finding.__dataclass_fields__}
+    remedy = row.get("remedy")
+    known["severity"] = Severity(row["severity"])
+    known["requires"] = tuple(row.get("requires") or ())
+    known["remedy"] = (
+        None
+        if remedy is None
+        else Remedy(
+            remedy["text"],
+            tuple(remedy.get("commands") or ()),
+            remedy.get("verified"),
+            bool(remedy.get("alternatives")),
+        )
+    )
+    return Finding(**known)
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    known = {key: value for key, value in row.items() if key in Run.__dataclass_fields__}
+    return Run(**{**known, "outcome": Outcome(row["outcome"])})
