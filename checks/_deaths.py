@@ -9,6 +9,7 @@ from mtcnn_doctor.knowledge import Signature, match_error
 from mtcnn_doctor.model import Finding, error
 
 from ._frames import frame_lines
+from ._installed import FRAMEWORKS
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -129,13 +130,20 @@ def certificate(run: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, "", [])}
 
 
+# Releases that do not go together; found in metadata, before anything ran.
+_RELEASES = (
+    "path-pollution",
+    "protobuf-mismatch",
+    "tensorflow-version-matrix",
+    "torch-version-matrix",
+)
 _GENERAL = ("numpy-missing", "reference-images-lost")
 
 
 def roots(run: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the findings that would explain a failure of this run."""
-    causes = ("broken-install", "import-failure", "numpy-abi", "cpu-instructions")
-    packages = dict.fromkeys(["numpy", run["name"]])
+    causes = ("broken-install", "import-failure", "numpy-abi", "cpu-instructions", *_RELEASES)
+    packages = dict.fromkeys(["numpy", run["name"], *sorted(FRAMEWORKS.get(run["name"], ()))])
     proven = (f"openmp-duplicates:{run['name']}",) if omp_error(run) else ()
     return (*(f"{cause}:{package}" for cause in causes for package in packages), *proven, *_GENERAL)
 

@@ -103,6 +103,11 @@ def installed(packages: Packages) -> dict[str, Distribution]:
     return found
 
 
+def is_planned(distribution: Distribution) -> bool:
+    """Whether a distribution is only named in a file of requirements, and not installed."""
+    return not distribution.get("location") and not distribution.get("metadata_folder")
+
+
 def version_of(text: str | None) -> Version | None:
     """Return a version, None for what is none."""
     try:

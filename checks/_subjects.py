@@ -8,6 +8,7 @@ from typing import Any
 
 from ._deaths import Runs, named, where
 from ._deaths import roots as common_roots
+from ._installed import FRAMEWORKS
 
 Subjects = Mapping[str, Any]
 
@@ -80,6 +81,9 @@ def roots(run: Mapping[str, Any], runs: Runs, subjects: Subjects) -> tuple[str, 
     found = [*common_roots(run)]
     found += [f"{cause}:{name}" for cause in ("mtcnn-missing-backend", "mtcnn-pkg-resources")]
     found += [f"module-shadowed:{name.replace('-', '_')}", f"import-failure:{backend}"]
+    found += [f"{cause}:{name}" for cause in ("keras-version", "path-pollution", "facenet-pins")]
+    for key in sorted(FRAMEWORKS.get(str(backend), ())):
+        found += [f"keras-version:{key}", f"protobuf-mismatch:{key}", f"numpy-abi:{key}"]
     if run["outcome"] == "not-loadable":
         missing = re.search(r"No module named '([\w.]+)'", str(run.get("reason")))
         if missing:

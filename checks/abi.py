@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -71,10 +72,26 @@ def numpy_abi(
     for key, reason in _from_imports(present, loaded):
         if witnesses.get(key, (True, ""))[0]:
             witnesses[key] = (False, reason)
-    for key in sorted(witnesses):
-        fits, reason = witnesses[key]
-        if not fits and key in present:
-            yield _finding(present, key, numpy, reason, python, loaded)
+    broken = [key for key in sorted(witnesses) if not witnesses[key][0] and key in present]
+    for key in broken:
+        yield _finding(present, key, numpy, witnesses[key][1], python, loaded, broken)
+
+
+def _asked_by(present: dict[str, Distribution], key: str, broken: list[str]) -> list[str]:
+    """Return the findings about those which brought ``key``, and which its own cure mends too.
+
+    ml_dtypes comes with TensorFlow: NumPy 1, or a newer TensorFlow, is the cure of both.
+    """
+    found = []
+    for other in broken:
+        lines = present[other].get("requires") or []
+        names = {
+            canonicalize_name(re.split(r"[\s<>=!~;\[(]", line, maxsplit=1)[0]) for line in lines
+        }
+        brought = key in names and key not in FRAMEWORKS
+        if other != key and (brought or (key, other) == ("torchvision", "torch")):
+            found.append(f"numpy-abi:{other}")
+    return found
 
 
 def _from_binaries(packages: Packages) -> dict[str, tuple[bool, str]]:
@@ -135,6 +152,7 @@ def _finding(
     reason: str,
     python: Python | None,
     loaded: dict[str, Loaded | None],
+    broken: list[str],
 ) -> Finding:
     distribution = present[key]
     support = numpy2_support(key, python.get("platform", "") if python else "")
@@ -173,5 +191,13 @@ def _finding(
         fix=text[0].upper() + text[1:] + ".",
         commands=commands,
         alternatives=True,
-        requires=[f"broken-install:{key}", "broken-install:numpy"],
+        requires=[
+            f"broken-install:{key}",
+            "broken-install:numpy",
+            "path-pollution:numpy",
+            f"path-pollution:{key}",
+            f"python-version:{key}",
+            "python-version:numpy",
+            *_asked_by(present, key, broken),
+        ],
     )

@@ -11,6 +11,7 @@ from mtcnn_doctor.model import Finding, Findings, check, error
 
 from ._frames import frame_lines
 from ._installed import FRAMEWORKS, installed
+from ._known import known_faults
 
 _MODULES = {"opencv": "cv2", "litert": "ai_edge_litert"}
 _WORDS = {
@@ -140,15 +141,25 @@ def _roots(name: str, module: str, text: str, packages: Packages | None) -> list
             f"broken-install:{key} (recorded twice)",
             f"numpy-abi:{key}",
             f"python-version:{key}",
+            f"path-pollution:{key}",
+            *known_faults(key),
         ]
     if name != "numpy":
         roots += ["import-failure:numpy", "broken-install:numpy", "module-shadowed:numpy"]
         roots += ["python-version:numpy", "cpu-instructions:numpy"]
+        roots.append("path-pollution:numpy")
     if name == "opencv":
         roots += ["opencv-system-library", "opencv-duplicates"]
     if name == "tensorflow":
+        for key in distributions:
+            roots += [f"protobuf-mismatch:{key}", f"keras-version:{key}"]
+            roots += [f"tensorflow-version-matrix:{about}" for about in (key, f"{key} (numpy)")]
+            roots += [f"tensorflow-version-matrix:{key} ({row})" for row in ("tf-np-object",)]
         for key in ("ml-dtypes", "h5py", "protobuf", "keras"):
+            roots.append(f"path-pollution:{key}")
             roots += [f"broken-install:{key}", f"numpy-abi:{key}", f"python-version:{key}"]
+    if name == "torch":
+        roots.append("torch-version-matrix:torch")
     missing = re.search(r"No module named '([\w.]+)'", text.splitlines()[-1] if text else "")
     if missing:
         # A requirement that is absent is told where requirements are judged.

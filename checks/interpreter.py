@@ -113,6 +113,20 @@ def python_version(python: Python, packages: Packages | None = None) -> Findings
         )
 
 
+def misfit(
+    distribution: Distribution, python: Python, version: tuple[int, int] | None
+) -> str | None:
+    """Say why a distribution is not made for an interpreter, None where it is or may be."""
+    wanted = _excluded_by_metadata(distribution, python)
+    if wanted:
+        return f"needs Python {wanted}"
+    tags = distribution.get("wheel_tags") or []
+    abis = python.get("abi_tags") or []
+    if not tags or not abis or version is None or python.get("implementation") != "CPython":
+        return None
+    return None if any(_tag_fits(tag, version, abis) for tag in tags) else joined(tags, 2)
+
+
 def _judge_distribution(
     key: str, distribution: Distribution, python: Python, version: tuple[int, int] | None
 ) -> Iterator[Finding]:
@@ -126,13 +140,11 @@ def _judge_distribution(
             effect="Its import fails, or parts of it do.",
             fix=f"Install a release of {key} for this Python, or use a Python within {wanted}.",
             commands=[f'pip install --upgrade "{key}"'],
+            requires=[f"path-pollution:{key}"],
         )
-        return
-    tags = distribution.get("wheel_tags") or []
-    abis = python.get("abi_tags") or []
-    if not tags or not abis or version is None or python.get("implementation") != "CPython":
-        return
-    if not any(_tag_fits(tag, version, abis) for tag in tags):
+    elif misfit(distribution, python, version):
+        tags = distribution.get("wheel_tags") or []
+        abis = python.get("abi_tags") or []
         yield error(
             f"{label(distribution)} was built for another Python ({joined(tags, 2)})",
             about=key,
@@ -141,6 +153,7 @@ def _judge_distribution(
             cause="The files come from the environment of another Python version.",
             fix="Install it again with this interpreter's own pip.",
             commands=[f'python -m pip install --force-reinstall --no-deps "{key}"'],
+            requires=[f"path-pollution:{key}"],
         )
 
 

@@ -40,7 +40,7 @@ class Distribution(TypedDict, total=False):
     requires: list[str]  # Requires-Dist lines
     requires_python: str | None
     wheel_tags: list[str]
-    location: str  # folder that holds the dist-info
+    location: str  # folder that holds the dist-info; absent for what is only to be installed
     metadata_folder: str
     installer: str
     editable: bool
@@ -179,6 +179,22 @@ class Environment(TypedDict, total=False):
     variables: dict[str, str]
     working_directory: str
     ld_preload: str | None
+
+
+class Call(TypedDict, total=False):
+    """One call of the package mtcnn in a program (part of :class:`Calls`)."""
+
+    file: str
+    line: int
+    function: str  # "MTCNN" or "detect_faces"
+    arguments: dict[str, Any]  # given by name; the value where it is a number or text, else None
+    positional: int  # how many are given by place
+
+
+class Calls(TypedDict, total=False):
+    """How programs of the working directory call the package mtcnn (probe ``calls``)."""
+
+    found: list[Call]
 
 
 class Loaded(TypedDict, total=False):

@@ -35,9 +35,10 @@ MAY_IMPORT = {
     "agreement": set(),
     "aim": {"model"},
     "toml": set(),
+    "pyramid": set(),
     "knowledge": {"knowledge", "toml"},
     "gallery": set(),
-    "checks": {"checks", "model", "facts", "knowledge"},
+    "checks": {"checks", "model", "facts", "knowledge", "pyramid"},
     "registry": {"model", "errors", "checks"},
     "config": {"errors", "toml"},
     "targets": {"errors", "kernels", "shell"},
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     },
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {
-        "backends", "collect", "errors", "examine", "knowledge", "model", "runs",
+        "backends", "collect", "errors", "examine", "knowledge", "model", "pyramid", "runs",
         "subjects", "targets", "toml",
     },
     "cli": {

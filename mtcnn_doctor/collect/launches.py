@@ -10,7 +10,7 @@ from mtcnn_doctor.sandbox import Launch
 
 DEFAULT_TIMEOUT_S = 120.0
 
-TARGET_PROBES = ("python", "packages", "environment", "threads")
+TARGET_PROBES = ("python", "packages", "environment", "threads", "calls")
 #: The driver comes last: when it hangs, the other facts have been told.
 HOST_PROBES = ("cpu", "memory", "gpu")
 #: A machine that takes longer to describe itself has a driver that hangs.

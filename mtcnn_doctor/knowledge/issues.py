@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -31,6 +31,7 @@ class Issue:
     evidence: str
     confidence: str
     reviewed: str
+    check: str
     signature: str = ""
     siblings: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
@@ -41,6 +42,7 @@ class Issue:
     requires_gpu: bool = False
     variant: tuple[str, ...] = ()
     missing_import: tuple[str, ...] = ()
+    planned: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Machine:
     """What decides which issues hold. What is not known stays empty, and then nothing holds by it.
 
     ``installed`` are versions by distribution, ``variants`` the build labels (cu126, cpu) by
-    distribution, ``capabilities`` the compute capabilities of the GPUs.
+    distribution, ``capabilities`` the compute capabilities of the GPUs. ``planned`` names the
+    distributions that are to be installed and are not yet.
     """
 
     installed: Mapping[str, str]
@@ -59,6 +62,7 @@ class Machine:
     driver: str = ""
     capabilities: tuple[str, ...] = ()
     variants: Mapping[str, str] = field(default_factory=dict)
+    planned: frozenset[str] = frozenset()
 
     @property
     def platforms(self) -> frozenset[str]:
@@ -69,21 +73,35 @@ class Machine:
 
 
 @cache
-def issues() -> tuple[Issue, ...]:
-    """Return all known issues; cause and remedy come from the signature where they are its own."""
-    failures = {row.id: row for row in signatures()}
+def conditions() -> tuple[Issue, ...]:
+    """Return all known issues as they stand, cause and remedy empty where a signature has them.
+
+    The table of signatures, which is large, stays closed.
+    """
     found = []
     for row in table("issues")["issue"]:
         values: dict[str, Any] = {
             key: tuple(v) if isinstance(v, list) else v for key, v in row.items()
         }
         values["requirements"] = values.pop("with", ())
-        failure = failures.get(row.get("signature", ""))
-        if failure is not None:
-            values.setdefault("cause", failure.cause)
-            values.setdefault("remedy", failure.remedy)
-        found.append(Issue(**values))
+        found.append(Issue(**{"cause": "", "remedy": "", **values}))
     return tuple(found)
+
+
+@cache
+def issues() -> tuple[Issue, ...]:
+    """Return all known issues; cause and remedy come from the signature where they are its own."""
+    return tuple(_told(row) for row in conditions())
+
+
+def _told(row: Issue) -> Issue:
+    """Return an issue with its cause and its remedy."""
+    if row.cause and row.remedy:
+        return row
+    failure = next((one for one in signatures() if one.id == row.signature), None)
+    if failure is None:
+        return row
+    return replace(row, cause=row.cause or failure.cause, remedy=row.remedy or failure.remedy)
 
 
 def known_issues(
@@ -98,8 +116,8 @@ def known_issues(
             it none of these rows holds, whatever is installed.
     """
     return [
-        row
-        for row in issues()
+        _told(row)
+        for row in conditions()
         if (
             row.trigger == "static"
             or (row.trigger == "observed" and row.signature in shown)
@@ -112,6 +130,8 @@ def known_issues(
 def holds(row: Issue, machine: Machine) -> bool:
     """Whether all conditions of a row but its trigger are met."""
     installed = {str(canonicalize_name(key)): value for key, value in machine.installed.items()}
+    if row.planned:
+        installed = {key: version for key, version in installed.items() if key in machine.planned}
     return (
         bool(machine.platforms & set(row.platform))
         and _affected(row, machine, installed)

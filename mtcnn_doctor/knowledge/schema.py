@@ -57,13 +57,13 @@ KINDS: dict[str, Kind] = {
     "issue": Kind(
         {
             "package": str, "affected": list, "platform": list, "severity": str, "trigger": str,
-            "evidence": str,
+            "evidence": str, "check": str,
         },
         {
             "signature": str, "cause": str, "remedy": str, "siblings": list, "with": list,
             "python": str, "driver": str, "min_compute_capability": str,
             "max_compute_capability": str, "requires_gpu": bool, "variant": list,
-            "missing_import": list,
+            "missing_import": list, "planned": bool,
         },
         specifiers=("affected", "python", "driver"),
         requirements=("with", "siblings"),

@@ -14,8 +14,15 @@ MODULES = (
     "packages",
     "requirements",
     "abi",
+    "paths",
+    "known",
     "imports",
     "frameworks",
+    "matrices",
+    "protobuf",
+    "keras",
+    "facenet",
+    "mtcnn_use",
     "gpu",
     "machine",
     "jupyter",
@@ -47,6 +54,15 @@ WANTED = {
     "torchvision-mismatch",
     "mtcnn-missing-backend",
     "mtcnn-pkg-resources",
+    "path-pollution",
+    "known-bad-release",
+    "tensorflow-version-matrix",
+    "torch-version-matrix",
+    "protobuf-mismatch",
+    "keras-version",
+    "facenet-pins",
+    "mtcnn-api-change",
+    "mtcnn-silent-empty",
     "cpu-instructions",
     "thread-oversubscription",
     "container-memory-limit",
@@ -81,7 +97,7 @@ def test_every_check_is_there_once():
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 def test_healthy_environment_gives_no_problem(check, recorded):
-    findings = judge_facts(check, recorded("healthy-all"))
+    findings = judge_facts(check, {"calls": {"found": []}, **recorded("healthy-all")})
     assert findings is not None
     assert [finding for finding in findings if finding.is_problem] == []
 
@@ -110,6 +126,7 @@ EMPTY = {
     "settings": {},
     "jupyter": {},
     "notebook": {},
+    "calls": {},
     "images": [{}],
     "numpy": {},
     "opencv": {},
@@ -129,6 +146,7 @@ SPARSE = {
     "notebook": {"imported": [{}], "changed_variables": [{}]},
     "opencv": {"state": "not-loadable"},
     "images": [{"path": "a.png", "format": "png"}],
+    "calls": {"found": [{}]},
 }
 
 

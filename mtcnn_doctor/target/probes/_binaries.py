@@ -36,6 +36,22 @@ _KEY_BINARIES = (
     ("ml-dtypes", ("ml_dtypes/_ml_dtypes_ext*", "ml_dtypes/_custom_floats*")),
     ("h5py", ("h5py/_conv*", "h5py/h5t*")),
 )
+_TENSORFLOWS = frozenset(
+    (
+        "tensorflow",
+        "tensorflow-cpu",
+        "tensorflow-gpu",
+        "tensorflow-intel",
+        "tensorflow-macos",
+        "tensorflow-rocm",
+        "tensorflow-cpu-aws",
+        "tensorflow-aarch64",
+        "intel-tensorflow",
+        "intel-tensorflow-avx512",
+        "tf-nightly",
+        "tf-nightly-cpu",
+    )
+)
 _LIBRARIES = (".so", ".pyd", ".dll", ".dylib")
 
 
@@ -93,7 +109,10 @@ def _judge_bytes(data: Any) -> bool | None:
 def _belongs(key: str, owner: str) -> bool:
     if owner == "torch":
         return key == "torch"
-    if owner in ("tensorflow", "onnxruntime"):
+    if owner == "tensorflow":
+        # tensorflow-estimator, tensorflow-hub and kin lie beside it and are other programs.
+        return key in _TENSORFLOWS
+    if owner == "onnxruntime":
         return key == owner or key.startswith(owner + "-")
     return key.startswith(owner) if owner.endswith("-") else key == owner
 
