@@ -78,6 +78,11 @@ def _examined(request: Request, collected: Collected) -> Report:
                 # Imported here: level 1 is over before this would have been loaded.
                 from mtcnn_doctor.collect.runs import RUN_FACTS, run_backends
 
+                if request.tuning.weights is not None:
+                    from mtcnn_doctor.collect.weights import ask_weights
+
+                    tried = "weights_trial" in wanted
+                    ask_weights(request, collected, request.tuning.weights, tried=tried)
                 if wanted & RUN_FACTS:
                     run_backends(request, collected, pool)
             wait_for(host)

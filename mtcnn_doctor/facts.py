@@ -379,6 +379,66 @@ class Notebook(TypedDict, total=False):
     gpu_reserved_mb: float | None  # what torch holds of the GPU for this kernel
 
 
+class WeightNetwork(TypedDict, total=False):
+    """One network in a weight file (part of :class:`WeightFile`)."""
+
+    layout: str  # in whose manner: "mtcnn-1.0", "facenet-pytorch", "caffe", ...
+    assumed: bool  # that manner is a guess, which the numbers could correct
+    arrays: int
+    expected: int
+    dtypes: list[str]  # NumPy codes, "<f4"
+    missing: list[str]  # canonical names, "conv1.weight"
+    wrong: list[dict[str, Any]]  # layer, expected and found shape
+    extra: list[str]  # what belongs to no layer, with its shape
+    heads: list[str]  # "face", "box", "landmarks" in the file's order
+    expected_heads: list[str]
+    positional: bool  # a list, without names
+    prefix: str  # what stands before the layers' names
+    resembles: str | None  # the network whose shapes these are
+    complete: bool
+    nonfinite: dict[str, int]  # array to how many of its numbers are NaN or infinite
+    dead: dict[str, int]  # kernel to how many of its channels are zero
+    ranges: dict[str, list[float]]  # array to least, greatest, standard deviation
+    slopes_equal: float | None  # the one value of all PReLU slopes
+    orientation: str  # "as expected" or "otherwise"
+    transposed: bool  # what the numbers speak for
+    flatten: str  # "xyc", "cyx", ...
+    digest: str  # SHA-256 of the canonical list
+    published: bool
+    repaired_published: bool  # the published one, if read as the numbers speak for
+    layers: list[dict[str, Any]]  # name, equal, correlation, alternative, ...
+
+
+class WeightFile(TypedDict, total=False):
+    """A weight file, taken apart without running anything in it (task ``weights-files``)."""
+
+    path: str
+    name: str
+    state: str  # "read", or why not: see target/reference/files/raw.py
+    reason: str
+    package: str  # what is needed to read it
+    bytes: int
+    sha256: str
+    format: str  # the container
+    structure: dict[str, Any]  # the outermost object: top, length, keys, of
+    globals: list[str]  # names that its pickle asks for
+    refused: list[str]  # those that no weight file needs
+    calls: list[str]  # those of these that loading would call
+    arrays: int
+    claims: str | None  # the network that its name speaks of
+    unassigned: list[str]
+    networks: dict[str, WeightNetwork]
+
+
+class WeightTrial(TypedDict, total=False):
+    """What the networks of weight files find beside the published ones (task ``weights-files``)."""
+
+    images: list[dict[str, Any]]  # faces, candidates, and what each stage kept of the faces
+    offsets: dict[str, dict[str, Any] | None]  # network to count, mean and std of its offsets
+    unreadable: list[str]
+    networks: list[str]  # those that came from the files; the others are the published ones
+
+
 class Settings(TypedDict, total=False):
     """What the user asked for; a fact like any other, so that facts files can be judged later."""
 

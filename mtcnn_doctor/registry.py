@@ -36,6 +36,7 @@ FAMILIES = (
     "machine",
     "jupyter",
     "input",
+    "weights",
     "runs",
     "subjects",
     "doctor",

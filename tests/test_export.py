@@ -224,8 +224,8 @@ def test_other_weights_are_exported_and_named(doctor: Doctor, tmp_path: Path) ->
     [
         (["onnx", "-o", "{file}"], "is a file; name a folder"),
         (["onnx", "-o", "{file}/below"], "cannot be made"),
-        (["onnx", "-o", "m", "--weights", "missing"], "--weights missing cannot be read"),
-        (["onnx", "-o", "m", "--weights", "{file}"], "not a safetensors file"),
+        (["onnx", "-o", "m", "--weights", "missing"], "--weights missing: no such file"),
+        (["onnx", "-o", "m", "--weights", "{file}"], "no known format of weights"),
         (["onnx", "-o", "m", "--python", "/nowhere/python"], "no interpreter /nowhere/python"),
         (["torchscript", "-o", "m", "--python", "{only}"], "torch is not installed in"),
     ],

@@ -132,6 +132,7 @@ COMMANDS = [
     ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0"],
     ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0", "--bisect", "--budget", "5"],
     ["matrix", "numpy==2.2.6", "--dry-run"],
+    ["weights", "inspect", str(PACKAGE / "target" / "reference" / "weights.safetensors")],
     ["list"],
     ["explain", "backend-crash"],
     ["check", "--python", "/bin/ls"],

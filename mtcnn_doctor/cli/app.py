@@ -14,6 +14,7 @@ from mtcnn_doctor.cli.export import export
 from mtcnn_doctor.cli.inspect import inspect
 from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
+from mtcnn_doctor.cli.weights import application as weights
 
 
 def _version(asked: bool) -> None:
@@ -50,5 +51,6 @@ def build() -> Any:
     app.command("matrix")(matrix)
     app.command("explain")(explain)
     app.command("export")(export)
+    app.add_typer(weights(), name="weights")
     app.command("list")(list_checks)
     return app

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Annotated, Any
 
 import typer
@@ -86,10 +84,7 @@ def bench(
         str | None,
         typer.Option("--thresholds", metavar="P,R,O", help="Of the networks (0.6,0.7,0.7)."),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="FILE", help="Other weights, as safetensors."),
-    ] = None,
+    weights: options.WeightsOption = None,
     bisect: Annotated[
         bool,
         typer.Option("--bisect", help="Where a backend fails, search for a change that helps."),
@@ -137,7 +132,7 @@ def bench(
         threads=threads,
         lanes=lanes or automatic_lanes(place, threads),
         settings=settings(min_face_size, scale_factor, thresholds),
-        weights=None if weights is None else _weights(weights),
+        weights=options.weights(weights),
         before=tuple(_modules(import_first or ())),
     )
     search = SearchRequest(bisect=bisect, repeat=repeat, budget_s=_budget(budget, bisect))
@@ -241,13 +236,3 @@ def _modules(given: Sequence[str]) -> list[str]:
         if not all(part.isidentifier() for part in name.split(".")):
             raise UsageError(f"--import-first {name} is no module's name; give one such as cv2")
     return list(dict.fromkeys(names))
-
-
-def _weights(path: Path) -> Path:
-    if path.is_dir():
-        raise UsageError(f"--weights {path} is a folder; name a safetensors file in it")
-    if not path.is_file():
-        raise UsageError(f"--weights {path}: no such file; name a safetensors file")
-    if not os.access(path, os.R_OK):
-        raise UsageError(f"--weights {path} cannot be read; check its permissions")
-    return path.absolute()

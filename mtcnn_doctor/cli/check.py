@@ -13,6 +13,7 @@ from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
 from mtcnn_doctor.collect import early
+from mtcnn_doctor.collect.request import Tuning
 from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, UsageError
 from mtcnn_doctor.examine import Interrupted, Request, examine, judge_facts
 from mtcnn_doctor.model import SCHEMA_VERSION, Report, Severity
@@ -62,6 +63,7 @@ def check(
         # For the notebook extension, which knows what only the living kernel can tell.
         typer.Option("--notebook", metavar="FILE", hidden=True),
     ] = None,
+    weights: options.WeightsOption = None,
     keep: options.KeepOption = None,
     native: options.NativeOption = False,
     format: options.FormatOption = options.Format.TEXT,
@@ -86,6 +88,10 @@ def check(
     # Failures of plug-ins are findings like any other, and can be ignored like any other.
     failures = [] if "plugin-failed" in ignored else list(checks.failures)
     limit = options.timeout(timeout, config.timeout)
+    own = options.weights(weights)
+    if own is not None and (facts is not None or run_level < 2):
+        reason = "--facts" if facts is not None else "--level 1"
+        raise UsageError(f"--weights is for runs, and {reason} makes none; leave one of them out")
     command = options.command()
     interrupted = False
     if facts is not None:
@@ -108,6 +114,7 @@ def check(
                 # Who names backends wants to know about those.
                 subjects=options.subjects(subject or (), () if backend else ("all",)),
                 images=options.images(image or config.images),
+                tuning=Tuning(weights=own),
                 timeout_s=limit,
                 expect_gpu=expect_gpu,
                 native=native,

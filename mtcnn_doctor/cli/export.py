@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mtcnn_doctor.cli import options
-from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK
 from mtcnn_doctor.investigate.export import KINDS, ExportRequest
 from mtcnn_doctor.investigate.export import export as write_models
 from mtcnn_doctor.targets import resolve
@@ -31,10 +30,7 @@ def export(
     folder: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder, made where missing.")
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="FILE", help="Other weights, as safetensors."),
-    ] = None,
+    weights: options.WeightsOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
@@ -47,8 +43,7 @@ def export(
     The files are read again by another process, with what the target has for it, and compared
     with a float64 computation at several sizes and batches.
     """
-    if weights is not None and not (weights.is_file() and os.access(weights, os.R_OK)):
-        raise UsageError(f"--weights {weights} cannot be read; name a safetensors file")
+    own = options.weights(weights)
     limit = options.timeout(timeout)
     from mtcnn_doctor.report import export_text
     from mtcnn_doctor.report.progress import Progress
@@ -59,7 +54,7 @@ def export(
                 target=resolve(python, kernel),
                 kind=KINDS[kind.value],
                 folder=folder.absolute(),
-                weights=None if weights is None else weights.absolute(),
+                weights=own,
                 force=force,
                 timeout_s=limit,
                 listener=progress.hear,

@@ -69,6 +69,12 @@ NativeOption = Annotated[
     bool,
     typer.Option("--native", help="Run what crashed or hung again under gdb, for its stack."),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights", metavar="FILE", help="Networks of yours (.npy, .lz4, .pt, .safetensors, ...)."
+    ),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, too.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is wrong.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
@@ -147,6 +153,23 @@ def images(given: Sequence[Path]) -> list[Path]:
             raise UsageError(f"{path} cannot be read; check its permissions")
         found.append(path.absolute())
     return found
+
+
+def weights(path: Path | None) -> Path | None:
+    """Return the path of a weight file as an absolute one.
+
+    Raises:
+        UsageError: it is not there, not a file, or cannot be read.
+    """
+    if path is None:
+        return None
+    if path.is_dir():
+        raise UsageError(f"--weights {path} is a folder; name a weight file in it")
+    if not path.is_file():
+        raise UsageError(f"--weights {path}: no such file; name a weight file")
+    if not os.access(path, os.R_OK):
+        raise UsageError(f"--weights {path} cannot be read; check its permissions")
+    return path.absolute()
 
 
 def check_output(path: Path | None) -> None:

@@ -1,12 +1,10 @@
-"""What is asked of the target before any backend is measured: its speed, and the weight file."""
+"""What is asked of the target before any backend is measured: its speed."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from mtcnn_doctor.collect.request import Collected, Request, ask_child
-from mtcnn_doctor.errors import UsageError
 
 #: What tells the libraries behind NumPy how many threads to use.
 _VARIABLES = (
@@ -56,16 +54,3 @@ def _measure(request: Request, threads: int | None) -> dict[str, Any] | None:
     )
     found = ending.last("rate")
     return None if found is None else {key: found[key] for key in found if key != "t"}
-
-
-def check_weights(request: Request, path: Path) -> None:
-    """Let the target read a weight file, before every backend fails over it.
-
-    Raises:
-        UsageError: the file cannot be used as weights.
-    """
-    ending = ask_child(request, "weights", {"task": "weights", "weights": str(path)})
-    told = ending.last("weights")
-    # Where NumPy does not load nothing is told; the backends then say why.
-    if told is not None and told["error"]:
-        raise UsageError(f"--weights {told['error']}")

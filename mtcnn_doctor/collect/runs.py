@@ -17,7 +17,7 @@ from mtcnn_doctor.collect import native, subjects
 from mtcnn_doctor.collect.choice import choose, installed_version, is_present, ready
 from mtcnn_doctor.collect.images import Album, album_of, decode
 from mtcnn_doctor.collect.load import LoadWatch
-from mtcnn_doctor.collect.rate import ask_rate, blas_threads, check_weights
+from mtcnn_doctor.collect.rate import ask_rate, blas_threads
 from mtcnn_doctor.collect.request import Collected, Request, ask_child, wait_for
 from mtcnn_doctor.gallery import Picture
 from mtcnn_doctor.model import Outcome, Run
@@ -59,8 +59,6 @@ def run_backends(request: Request, collected: Collected, pool: ThreadPoolExecuto
     collected.facts.setdefault("settings", {})["cascade"] = _cascade_settings(request)
     with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
         album = album_of(request, Path(folder))
-        if request.tuning.weights is not None:
-            check_weights(request, request.tuning.weights)
         if request.rate:
             ask_rate(request, collected)
         gathering = pool.submit(import_opencv, request, collected, modules)

@@ -76,10 +76,16 @@ def _frames(channel: Channel, orders: dict[str, Any]) -> None:
     frames.perform(channel, orders)
 
 
-def _weights(channel: Channel, orders: dict[str, Any]) -> None:
-    from .tasks import weights_file
+def _weight_files(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import weight_files
 
-    weights_file.perform(channel, orders)
+    weight_files.inspect(channel, orders)
+
+
+def _convert_weights(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import weight_files
+
+    weight_files.convert(channel, orders)
 
 
 def _export(channel: Channel, orders: dict[str, Any]) -> None:
@@ -136,7 +142,8 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "rate": _rate,
     "scene": _scene,
     "frames": _frames,
-    "weights": _weights,
+    "weight-files": _weight_files,
+    "convert-weights": _convert_weights,
     "export": _export,
     "verify-export": _verify_export,
     "serve": _serve,

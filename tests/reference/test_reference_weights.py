@@ -76,17 +76,22 @@ def rewritten(change) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\x93NUMPY", "only 6 bytes"),
-        (b"<!DOCTYPE html><html></html>", "truncated inside its header"),
+        (b"\x93NUMPY", "NumPy header is cut off"),
+        (b"<!DOCTYPE html><html></html>", "an HTML page"),
         ((5).to_bytes(8, "little") + b"hello", "header is not JSON"),
         ((2).to_bytes(8, "little") + b"[]", "not a JSON object"),
-        ((2).to_bytes(8, "little") + b"{}", r"pnet\.conv1\.weight is missing"),
+        ((2).to_bytes(8, "little") + b"{}", "it holds no MTCNN"),
         (bundled()[:-8], "reaches beyond the end"),
-        (rewritten(lambda h: h["rnet.fc4.bias"].update(dtype="F16")), "is F16, expected F32"),
-        (rewritten(lambda h: h["rnet.fc4.bias"].update(shape=[127])), "makes no sense"),
-        (rewritten(lambda h: h["rnet.fc4.bias"].update(shape=[2, 64])), r"shape \(2, 64\)"),
+        (rewritten(lambda h: h["rnet.fc4.bias"].update(dtype="F16")), "has 512 bytes, not 256"),
+        (rewritten(lambda h: h["rnet.fc4.bias"].update(dtype="F4")), "is of type F4"),
+        (rewritten(lambda h: h["rnet.fc4.bias"].update(shape=[127])), "has 512 bytes, not 508"),
+        (
+            rewritten(lambda h: h["rnet.fc4.bias"].update(shape=[2, 64])),
+            r"rnet\.fc4\.bias is missing",
+        ),
         (rewritten(lambda h: h["rnet.fc4.bias"].pop("dtype")), "makes no sense"),
         (rewritten(lambda h: h.pop("onet.landmarks.bias")), r"landmarks\.bias is missing"),
+        (rewritten(lambda h: h["onet.conv1.slope"].update(shape=[2, 4, 4])), "onet.conv1.slope"),
     ],
 )
 def test_a_file_that_is_something_else_says_so(tmp_path, content, message):

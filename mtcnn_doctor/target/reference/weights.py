@@ -1,4 +1,4 @@
-"""The published MTCNN weights, read from a safetensors file without any package but NumPy.
+"""The published MTCNN weights, and other ones, read without any package but NumPy.
 
 Canonical form, used by every backend: for each network a flat list of float32 arrays in the
 order of the published Caffe definition, in the orientation of an upright image (rows are y).
@@ -33,10 +33,6 @@ Weights = Dict[str, List["np.ndarray[Any, np.dtype[np.float32]]"]]
 
 BUNDLED_FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "weights.safetensors")
 BUNDLED_SHA256 = "b4e86e711067499ea076160226864361d2aca16f69ead8f03a1717f35e2c4619"
-
-# The safetensors format allows headers up to 100 MB; ours is 5 kB. A limit keeps a damaged length
-# field from turning into an attempt to read gigabytes.
-_MAX_HEADER = 1 << 20
 
 _REINSTALL = "Reinstall mtcnn-doctor (pip install --force-reinstall --no-deps mtcnn-doctor)."
 
@@ -98,86 +94,74 @@ def canonical_digest(arrays: Sequence[np.ndarray[Any, Any]]) -> str:
 
 
 def load_weights(path: str | None = None) -> Weights:
-    """Read the weights of the three networks from a safetensors file.
+    """Read the weights of the three networks from a file.
 
-    ``path`` of None means the bundled file, whose SHA-256 is verified first. Another file must
-    have the same tensor names and shapes (:data:`LAYOUT`, prefixed ``pnet.`` and so on) but may
-    hold other numbers.
+    ``path`` of None means the bundled file, whose SHA-256 is verified first. Another file may be
+    of any kind that :mod:`.files` reads (safetensors, .npy, .lz4, .pt, .caffemodel, .onnx, ...);
+    nothing in it is run. Networks that are not in it are the bundled ones, so that one retrained
+    network can be tried beside the published others.
 
     Returns a dictionary with the keys ``pnet`` (13 arrays), ``rnet`` (16) and ``onet`` (21), each
     a list of writable float32 arrays in canonical order and orientation.
 
     Raises :class:`WeightsError` naming the file and the remedy.
     """
-    bundled = path is None
-    file = BUNDLED_FILE if path is None else path
-    fix = _REINSTALL if bundled else "Get the file again, or leave it out to use the bundled one."
+    if path is not None:
+        return _foreign(path)
     try:
-        with open(file, "rb") as stream:
+        with open(BUNDLED_FILE, "rb") as stream:
             data = stream.read()
     except OSError as error:
-        raise WeightsError(f"{file}: cannot be read: {error.strerror}. {fix}") from error
-    if bundled:
-        found = hashlib.sha256(data).hexdigest()
-        if found != BUNDLED_SHA256:
+        raise WeightsError(
+            f"{BUNDLED_FILE}: cannot be read: {error.strerror}. {_REINSTALL}"
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != BUNDLED_SHA256:
+        raise WeightsError(
+            f"{BUNDLED_FILE}: altered or truncated: {len(data)} bytes with SHA-256 "
+            f"{found[:16]}..., expected {BUNDLED_SHA256[:16]}.... {_REINSTALL}"
+        )
+    tensors = _parse_safetensors(data)
+    return {
+        network: [tensors[f"{network}.{name}"] for name, _ in layout]
+        for network, layout in LAYOUT.items()
+    }
+
+
+def _foreign(path: str) -> Weights:
+    # Imported here: it needs this module, and who uses the bundled weights does not need it.
+    from .files.describe import read
+
+    fix = "Get the file again, or leave it out to use the bundled one."
+    found = read(path)
+    if found.facts["state"] != "read":
+        raise WeightsError(f"{path}: {found.facts['reason']}. {fix}")
+    for network, facts in found.facts["networks"].items():
+        if facts["wrong"]:
+            wrong = facts["wrong"][0]
             raise WeightsError(
-                f"{file}: altered or truncated: {len(data)} bytes with SHA-256 {found[:16]}..., "
-                f"expected {BUNDLED_SHA256[:16]}.... {fix}"
+                f"{path}: {network}.{wrong['layer']} has shape {tuple(wrong['found'])}, expected "
+                f"{tuple(wrong['expected'])}. {fix}"
             )
-    try:
-        tensors = _parse_safetensors(data)
-        return {
-            network: [_pick(tensors, f"{network}.{name}", shape) for name, shape in layout]
-            for network, layout in LAYOUT.items()
-        }
-    except WeightsError as error:
-        raise WeightsError(f"{file}: {error}. {fix}") from error
+        if facts["missing"]:
+            raise WeightsError(f"{path}: {network}.{facts['missing'][0]} is missing. {fix}")
+    return {**load_weights(), **found.networks}
 
 
 def _parse_safetensors(data: bytes) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """All tensors of a safetensors file; every one must be float32.
+    """All tensors of the bundled file, whose digest was verified.
 
     Format: 8 bytes little-endian header length, a JSON header that gives dtype, shape and byte
     range of each tensor, then the data. https://huggingface.co/docs/safetensors
     """
-    if len(data) < 8:
-        raise WeightsError(f"not a safetensors file: only {len(data)} bytes")
     length = int.from_bytes(data[:8], "little")
-    if length > _MAX_HEADER or 8 + length > len(data):
-        raise WeightsError("not a safetensors file, or truncated inside its header")
-    try:
-        header = json.loads(data[8 : 8 + length].decode("utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"its header is not JSON ({error})") from error
-    if not isinstance(header, dict):
-        raise WeightsError("its header is not a JSON object")
+    header = json.loads(data[8 : 8 + length].decode("utf-8"))
     body = memoryview(data)[8 + length :]
     tensors = {}
     for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        try:
-            dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            if dtype != "F32":
-                raise WeightsError(f"tensor {name} is {dtype}, expected F32")
-            if not 0 <= start <= stop <= len(body):
-                raise WeightsError(f"truncated: tensor {name} reaches beyond the end")
+        if name != "__metadata__":
+            start, stop = entry["data_offsets"]
             # frombuffer gives a read-only view; torch warns about those, so copy (2 MB in all).
             flat = np.frombuffer(body[start:stop], dtype="<f4").astype(np.float32, copy=True)
-            tensors[name] = flat.reshape(tuple(shape))
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, WeightsError):
-                raise
-            raise WeightsError(f"its entry for tensor {name} makes no sense ({error})") from error
+            tensors[name] = flat.reshape(tuple(entry["shape"]))
     return tensors
-
-
-def _pick(
-    tensors: dict[str, np.ndarray[Any, np.dtype[np.float32]]], name: str, shape: tuple[int, ...]
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    if name not in tensors:
-        raise WeightsError(f"tensor {name} is missing")
-    tensor = tensors[name]
-    if tensor.shape != shape:
-        raise WeightsError(f"tensor {name} has shape {tensor.shape}, expected {shape}")
-    return tensor

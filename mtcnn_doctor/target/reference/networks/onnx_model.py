@@ -8,7 +8,7 @@ for every onnxruntime that runs on Python 3.8.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence, Union
+from typing import TYPE_CHECKING, Callable, Sequence, Union
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..weights import Weights
 
-__all__ = ["build_models"]
+__all__ = ["build_model", "build_models"]
 
 _IR_VERSION = 7
 _OPSET = 13
@@ -34,11 +34,13 @@ def build_models(weights: Weights) -> dict[str, bytes]:
     (logits), ``box`` (offsets) and for O-Net ``landmarks``, channels second where there are four
     axes. ``weights``: canonical lists.
     """
-    return {
-        "pnet": _pnet(_Graph("pnet", weights["pnet"], ("N", 3, "H", "W"))),
-        "rnet": _rnet(_Graph("rnet", weights["rnet"], ("N", 3, 24, 24))),
-        "onet": _onet(_Graph("onet", weights["onet"], ("N", 3, 48, 48))),
-    }
+    return {network: build_model(network, weights[network]) for network in _BUILDERS}
+
+
+def build_model(network: str, arrays: Sequence[NDArray[np.float32]]) -> bytes:
+    """One serialised model; ``arrays``: its canonical list."""
+    build, shape = _BUILDERS[network]
+    return build(_Graph(network, arrays, shape))
 
 
 def _pnet(graph: _Graph) -> bytes:
@@ -211,3 +213,10 @@ def _varint_field(number: int, value: int) -> bytes:
 
 def _bytes_field(number: int, value: bytes) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+_BUILDERS: dict[str, tuple[Callable[[_Graph], bytes], tuple[_Dimension, ...]]] = {
+    "pnet": (_pnet, ("N", 3, "H", "W")),
+    "rnet": (_rnet, ("N", 3, 24, 24)),
+    "onet": (_onet, ("N", 3, 48, 48)),
+}
