@@ -55,8 +55,8 @@ MAY_IMPORT = {
     },
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {
-        "backends", "collect", "errors", "examine", "knowledge", "model", "pyramid", "runs",
-        "subjects", "targets", "toml",
+        "agreement", "backends", "collect", "errors", "examine", "gallery", "knowledge", "model",
+        "pyramid", "runs", "subjects", "targets", "toml",
     },
     "cli": {
         "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",
@@ -133,6 +133,7 @@ COMMANDS = [
     ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0", "--bisect", "--budget", "5"],
     ["matrix", "numpy==2.2.6", "--dry-run"],
     ["weights", "inspect", str(PACKAGE / "target" / "reference" / "weights.safetensors")],
+    ["plan", "640x480", "--backend", "numpy"],
     ["list"],
     ["explain", "backend-crash"],
     ["check", "--python", "/bin/ls"],

@@ -14,6 +14,7 @@ from mtcnn_doctor.cli.export import export
 from mtcnn_doctor.cli.inspect import inspect
 from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
+from mtcnn_doctor.cli.plan import plan
 from mtcnn_doctor.cli.weights import application as weights
 
 
@@ -52,5 +53,6 @@ def build() -> Any:
     app.command("explain")(explain)
     app.command("export")(export)
     app.add_typer(weights(), name="weights")
+    app.command("plan")(plan)
     app.command("list")(list_checks)
     return app

@@ -53,6 +53,19 @@ def _present(names: Sequence[str], packages: Mapping[str, Any]) -> list[Subject]
     return [subject for subject in _named(names, packages) if is_present(modules, subject.module)]
 
 
+def installed_subject(name: str, packages: Mapping[str, Any]) -> tuple[Subject | None, str | None]:
+    """Return a subject and its version where it is installed, else twice None.
+
+    Raises:
+        UsageError: a name that is no subject.
+    """
+    refuse_unknown([name], packages)
+    for subject in _present([name], packages):
+        package = Backend(subject.name, subject.module, None, subject.distributions)
+        return subject, installed_version(package, packages)
+    return None, None
+
+
 @dataclass(frozen=True)
 class Work:
     """What the subjects of an examination share with its backends."""
