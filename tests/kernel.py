@@ -25,6 +25,7 @@ class Cell:
     stderr: str = ""
     shown: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
+    traceback: str = ""
 
     @property
     def result(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class Kernel:
                 cell.shown.append(content["data"])
             elif kind == "error":
                 cell.error = f"{content['ename']}: {content['evalue']}"
+                cell.traceback = "\n".join(content["traceback"])
             elif kind == "status" and content["execution_state"] == "idle":
                 break
             if interrupt_on is not None and interrupt_on in repr(content):

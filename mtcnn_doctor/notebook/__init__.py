@@ -10,6 +10,8 @@ from typing import Any
 
 from mtcnn_doctor.notebook import watch
 
+_MAGICS = (("line", "mtcnn_doctor"), ("line", "mtcnn_inspect"), ("cell", "mtcnn_guard"))
+
 __all__ = ["load", "unload"]
 
 
@@ -25,6 +27,6 @@ def load(shell: Any) -> None:
 
 def unload(shell: Any) -> None:
     """Take the magics back."""
-    for kind, name in (("line", "mtcnn_doctor"),):
+    for kind, name in _MAGICS:
         shell.magics_manager.magics[kind].pop(name, None)
     watch.stop(shell)

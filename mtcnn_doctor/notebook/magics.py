@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from IPython.core.error import UsageError as MagicUsageError
-from IPython.core.magic import Magics, line_magic, magics_class
-from IPython.display import display
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.display import HTML, display
 
-from mtcnn_doctor.notebook import run, watch
-from mtcnn_doctor.notebook.progress import Ticker
+from mtcnn_doctor.notebook import guard, run, variable, watch
+from mtcnn_doctor.notebook.certificate import CellDied
+from mtcnn_doctor.notebook.progress import Ticker, in_notebook
 from mtcnn_doctor.notebook.results import DoctorReport, DoctorText
 
 #: Commands whose JSON is a report, which is shown as an object.
-_REPORTS = ("check", "bench")
+_REPORTS = ("check", "bench", "inspect")
 _SHAPES = ("--format", "--output", "-o", "--help")
 
 
@@ -42,6 +46,98 @@ class DoctorMagics(Magics):
         if words[0] not in _REPORTS or given & set(_SHAPES):
             return _text(words)
         return _report(words)
+
+    @line_magic
+    def mtcnn_inspect(self, line: str) -> Any:
+        """Look at an array or image of the notebook: ``%mtcnn_inspect NAME [OPTIONS]``.
+
+        Says what is wrong with it, what the installed packages do with it, and the line that mends
+        it. Options are those of ``%mtcnn_doctor inspect``.
+        """
+        name, *options = shlex.split(line) or [""]
+        if not name.isidentifier() or name not in self.shell.user_ns:
+            what = f"there is no variable {name}" if name else "name a variable"
+            raise MagicUsageError(f"%mtcnn_inspect: {what}; files: %mtcnn_doctor inspect FILE")
+        with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
+            try:
+                array = variable.array_of(self.shell.user_ns[name], name)
+                memory, path = variable.put(array, name, Path(folder))
+            except (variable.NoImage, MemoryError) as problem:
+                raise MagicUsageError(f"%mtcnn_inspect: {problem}") from None
+            try:
+                report = _report(["inspect", str(path), *options])
+            finally:
+                memory.close()
+        data = variable.as_variable(report.data, name, variable.layout_of(array))
+        return DoctorReport(data, report.exit_code)
+
+    @magic_arguments()
+    @argument("-i", "--input", action="append", default=[], metavar="NAMES", help="Variables to "
+              "hand over, separated by commas; repeatable.")  # fmt: skip
+    @argument("-o", "--output", action="append", default=[], metavar="NAMES", help="Variables to "
+              "bring back, separated by commas; repeatable.")  # fmt: skip
+    @argument("--timeout", type=float, default=None, metavar="S", help="Seconds it may take.")
+    @argument("--memory", type=str, default=None, metavar="SIZE", help="Memory it may take: 4G.")
+    @cell_magic
+    def mtcnn_guard(self, line: str, cell: str) -> None:
+        """Run the cell in a process of its own, so that its death costs a report only.
+
+        Modules that the notebook has imported are there; other variables are handed over by name.
+        """
+        given = parse_argstring(self.mtcnn_guard, line)
+        inputs, outputs = _named(given.input), _named(given.output)
+        missing = [name for name in inputs if name not in self.shell.user_ns]
+        if missing:
+            raise MagicUsageError(f"%%mtcnn_guard -i: no variable {', '.join(missing)}")
+        if given.timeout is not None and not given.timeout > 0:
+            raise MagicUsageError("%%mtcnn_guard --timeout: give a positive number of seconds")
+        code = self.shell.transform_cell(cell)
+        if "get_ipython()" in code:
+            raise MagicUsageError("%%mtcnn_guard: a guarded cell can hold no other magic and no !")
+        orders = guard.Orders(
+            code,
+            {name: self.shell.user_ns[name] for name in inputs},
+            outputs,
+            guard.imports_of(compile(code, "<cell>", "exec"), self.shell.user_ns),
+            given.timeout,
+            _bytes(given.memory),
+        )
+        try:
+            self.shell.user_ns.update(guard.run(orders, _hear))
+        except (guard.NotGiven, MemoryError) as problem:
+            raise MagicUsageError(f"%%mtcnn_guard -i: {problem}") from None
+        except CellDied as death:
+            if in_notebook():
+                display(HTML(death._repr_html_()))
+            raise
+
+
+def _named(values: list[str]) -> list[str]:
+    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    wrong = [name for name in names if not name.isidentifier()]
+    if wrong:
+        raise MagicUsageError(f"%%mtcnn_guard: {wrong[0]} is no variable's name")
+    return names
+
+
+def _bytes(text: str | None) -> int | None:
+    """Return a size such as "4G" or "512M" in bytes."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if match is None or not float(match[1]):
+        raise MagicUsageError(f"%%mtcnn_guard --memory {text}: give a size such as 4G or 512M")
+    return int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " "))
+
+
+def _hear(message: dict[str, Any]) -> None:
+    """Show what a guarded cell prints and shows, where it would stand if it ran here."""
+    if message["t"] == "output":
+        stream = sys.stdout if message["name"] == "stdout" else sys.stderr
+        stream.write(message["text"])
+        stream.flush()
+    elif message["t"] in ("shown", "result"):
+        display(message["data"], raw=True)
 
 
 def _report(words: list[str]) -> DoctorReport:

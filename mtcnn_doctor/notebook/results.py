@@ -49,7 +49,11 @@ class DoctorReport:
     def text(self) -> str:
         """The report as the command prints it."""
         stream = _Page()
-        if "bench" in self.data["command"][:2] or self._report.facts.get("settings", {}).get(
+        if "inspected" in self._report.facts:
+            from mtcnn_doctor.report.inspect_text import InspectReporter
+
+            InspectReporter(stream, no_color=True).inspection(self._report, self.exit_code)
+        elif "bench" in self.data["command"][:2] or self._report.facts.get("settings", {}).get(
             "runs"
         ):
             from mtcnn_doctor.report.bench_text import BenchReporter

@@ -44,7 +44,7 @@ def finding(one: Finding) -> str:
     word = "fail" if one.severity is Severity.ERROR else "warn"
     title = (
         f"<b style='color:{_COLOURS[word]}'>{one.severity.value}</b> "
-        f"<code>{_safe(one.id)}</code> {_safe(one.title)}"
+        f"{f'<code>{_safe(one.id)}</code> ' if one.id else ''}{_safe(one.title)}"
     )
     rows = list(table_rows({**one.evidence, "effect": one.effect, "cause": one.cause}))
     if one.remedy is not None:

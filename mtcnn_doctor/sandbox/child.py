@@ -102,6 +102,11 @@ class Child:
                 _living.discard(self)
             shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int | None:
+        """The number of the process, None before it was started."""
+        return None if self._process is None else self._process.pid
+
     def cancel(self) -> None:
         """Kill the child and everything it started; :meth:`run` then returns."""
         self._cancelled = True

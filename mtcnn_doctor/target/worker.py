@@ -130,6 +130,12 @@ def _trials(channel: Channel, orders: dict[str, Any]) -> None:
     trials.perform(channel, orders)
 
 
+def _cell(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import cell
+
+    cell.perform(channel, orders)
+
+
 #: Imported only when ordered: a child that collects metadata must not load the cascade.
 TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "facts": _facts,
@@ -147,6 +153,7 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "export": _export,
     "verify-export": _verify_export,
     "serve": _serve,
+    "cell": _cell,
     "decode": _decode,
     "arrays": _arrays,
     "look": _look,
