@@ -160,8 +160,9 @@ class Detector:
     backend understands, such as "cuda:0". ``threads``: CPU threads in all; None leaves the
     framework's own default. ``lanes``: how many pieces (pyramid levels, crops) are worked on side
     by side; None takes as many as there are threads or cores, at most 4, on a CPU and 1 elsewhere.
-    ``weights``: a safetensors file with the published tensors' names and shapes; None takes the
-    bundled, published ones. ``min_face_size``: in pixels, above 0. ``scale_factor``: between two
+    ``weights``: a weight file of any kind that ``mtcnn-doctor weights`` reads; None takes the
+    bundled, published ones, and so do networks that are not in the file. ``min_face_size``: in
+    pixels, above 0. ``scale_factor``: between two
     levels of the pyramid, 0 to 1 exclusive. ``thresholds``: for P-Net, R-Net and O-Net, each 0 to
     1. ``channels``: order of the images' channels, "rgb" or "bgr" (what cv2.imread gives).
     ``compiled``: whether numba does the work between the networks, in a fifth of NumPy's time;

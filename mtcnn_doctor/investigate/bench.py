@@ -18,7 +18,7 @@ from mtcnn_doctor.model import Check, Outcome, Report, Run
 from mtcnn_doctor.targets import Target
 
 #: Checks that explain why a backend could not be measured. The rest is the business of `check`.
-_FAMILIES = ("interpreter", "packages", "runs", "subjects", "doctor")
+_FAMILIES = ("interpreter", "packages", "weights", "runs", "subjects", "doctor")
 _IDS = ("import-failure", "image-unreadable")
 
 

@@ -90,7 +90,7 @@ def diff(request: WeightsRequest) -> dict[str, Any]:
         UsageError: a file cannot be read, holds no complete network, or they have none in common.
     """
     with KillingChildren():
-        collected = _metadata(request)
+        collected = Collected()
         ending = ask_files(request.asked(), collected, request.files, tried=False, compare=True)
     for file, path in zip(collected.facts["weights"], request.files, strict=False):
         reason = unusable(file)
@@ -193,7 +193,7 @@ def _prepare(request: ConvertRequest, folder: Path) -> bool:
 
 def _converted(request: ConvertRequest, temporary: Path) -> dict[str, Any]:
     weights = request.weights
-    collected = _metadata(weights)
+    collected = Collected()
     ending = ask_child(
         weights.asked(),
         "weights",

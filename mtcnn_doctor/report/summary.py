@@ -110,6 +110,22 @@ def _input(report: Report) -> list[str]:
     ]
 
 
+def _weights(report: Report) -> list[str]:
+    names = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
+    found = []
+    for file in report.facts.get("weights") or ():
+        networks = file.get("networks") or {}
+        own = [names[name] for name, facts in networks.items() if not facts.get("published")]
+        words = f"{', '.join(own)} of one's own" if own else "the published networks"
+        found.append(f"{file.get('name')}: {words}" if networks else str(file.get("name")))
+    tried = (report.facts.get("weights_trial") or {}).get("images") or ()
+    rows = [row for row in tried if "given" in row]
+    if rows:
+        total = sum(row["published"]["faces"] for row in rows)
+        found.append(f"{sum(row['kept']['onet'] for row in rows)} of {total} faces")
+    return found
+
+
 def _runs(report: Report) -> list[str]:
     backends = [run for run in report.runs if run.kind == "backend"]
     found = [_run(run) for run in backends if run.outcome is not Outcome.NOT_INSTALLED]
@@ -163,6 +179,7 @@ _MAKERS = {
     "machine": _machine,
     "jupyter": _jupyter,
     "input": _input,
+    "weights": _weights,
     "runs": _runs,
     "subjects": _subjects,
 }

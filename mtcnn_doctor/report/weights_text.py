@@ -34,7 +34,6 @@ class WeightsReporter(ConsoleReporter):
                 self._note(finding)
             self._consequences(list(report.findings))
         self._incomplete(report)
-        self._line("")
         self._counts(report, exit_code)
 
     def _file(self, file: Mapping[str, Any]) -> None:

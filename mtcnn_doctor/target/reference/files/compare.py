@@ -33,7 +33,8 @@ RELATED = 0.5
 
 def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
     """Cosine of two arrays; 0 where one is zero or not finite."""
-    x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    with np.errstate(invalid="ignore"):  # a NaN of the signalling kind
+        x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return 0.0
     norm = float(np.linalg.norm(x)) * float(np.linalg.norm(y))

@@ -161,7 +161,8 @@ def _numbers(assembly: Assembly, budget: Budget) -> dict[str, Any]:
         leaf = assembly.arrays.get(name)
         if leaf is None or (leaf.array.code[1] != "f" and leaf.array.code[1:] != "bf2"):
             continue
-        array = numbers(leaf.array, budget).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN of the signalling kind
+            array = numbers(leaf.array, budget).astype(np.float64)
         bad = int((~np.isfinite(array)).sum())
         if bad:
             nonfinite[name] = bad

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from .raw import MAX_ARRAYS, SIZES, Budget, Document, FileError, RawArray
+from .raw import MAX_ARRAYS, SIZES, Budget, Document, FileError, RawArray, count_of
 from .zips import Archive
 
 __all__ = ["read_h5", "read_keras"]
@@ -53,14 +53,14 @@ def read_h5(data: bytes, budget: Budget, format: str = "hdf5") -> Document:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             # The order of the layers is an attribute in Keras 2, and that of names in Keras 3.
-            config = file.attrs.get("model_config")
+            config = _attribute(file, "model_config")
             if isinstance(config, (bytes, str)):
                 text = config if isinstance(config, bytes) else config.encode("utf-8", "replace")
                 _note_code(document, text)
             document.tree = _group(h5py, file, budget, [0], 0)
-    except FileError:
+    except (FileError, MemoryError):
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # of damaged files h5py raises nearly everything
         raise FileError("damaged", f"its HDF5 structure cannot be read: {error}"[:300]) from error
     return document
 
@@ -69,7 +69,9 @@ def _group(h5py: Any, group: Any, budget: Budget, count: list[int], depth: int) 
     found: dict[str, Any] = {}
     if depth > _MAX_DEPTH:
         raise FileError("bomb", "its HDF5 groups contain each other without end")
-    order = group.attrs.get("layer_names", group.attrs.get("weight_names"))
+    order = _attribute(group, "layer_names")
+    if order is None:
+        order = _attribute(group, "weight_names")
     listed = [] if order is None else list(order)[:500]
     names = [
         one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in listed
@@ -91,6 +93,15 @@ def _group(h5py: Any, group: Any, budget: Budget, count: list[int], depth: int) 
             if value is not None:
                 found[name] = value
     return found
+
+
+def _attribute(group: Any, name: str) -> Any:
+    """An attribute, if it is of a size that makes sense: h5py would read any, for hours."""
+    if name not in group.attrs:
+        return None
+    if count_of([int(size) for size in group.attrs.get_id(name).shape]) > MAX_ARRAYS:
+        raise FileError("bomb", f"its HDF5 attribute {name} is far larger than weights need")
+    return group.attrs[name]
 
 
 def _dataset(item: Any, budget: Budget) -> RawArray | None:
