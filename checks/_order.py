@@ -14,6 +14,9 @@ RGB, BGR, UNKNOWN = "RGB", "BGR", "cannot tell"
 #: ln(red/blue) that skin must show at least, and by how much it must differ from the rest of the
 #: picture in the same direction: a coloured light or a tint moves both alike.
 _SKIN, _CONTRAST = 0.12, 0.10
+#: By how much the brightest pixels of a face, which mirror the light, must be less coloured than
+#: the rest, at least and as a share: a blue light on a face alone is bluest where it shines.
+_GLOSS, _GLOSS_SHARE = 0.05, 0.07
 #: Share of a face's pixels with red > green > blue (or the reverse) that skin shows.
 _ORDERED = 0.6
 #: Confidence by which the other order may be better without being believed.
@@ -37,6 +40,8 @@ def verdict(colours: Mapping[str, Any]) -> tuple[str, str]:
             UNKNOWN,
             "the faces are coloured like the rest of the picture: by the light, or a tint",
         )
+    if sign * (face - colours.get("shine", face)) < max(_GLOSS, _GLOSS_SHARE * abs(face)):
+        return UNKNOWN, "what shines in the faces has their colour: it is that of the light"
     if colours.get("reddish" if sign > 0 else "bluish", 0.0) < _ORDERED:
         return UNKNOWN, "the colour of the faces is not that of skin in either order"
     better = colours.get("score_swapped", 0.0) - colours.get("score_given", 0.0)

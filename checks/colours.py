@@ -20,8 +20,9 @@ def channel_order(looks: list[Look]) -> Findings:
 
     ## What it checks
     The reference runs on both orders. In the faces that it finds with certainty the median of
-    red/blue is compared with 1 and with that of the rest of the picture: skin of any tone is
-    redder than it is blue, and light falls on both. Only where both agree, and the scores of the
+    red/blue is compared with 1, with that of the rest of the picture and with that of the brightest
+    spots of the same faces: skin of any tone is redder than it is blue, while light falls on all of
+    the picture and is mirrored where skin shines. Only where all three agree, and the scores of the
     two orders do not speak against it, it is called RGB or BGR; otherwise nobody can tell.
 
     ## Why it matters
@@ -62,6 +63,7 @@ _WORDS = {
     "score_swapped": "confidence with the channels reversed",
     "face": "ln(red/blue) in the faces",
     "around": "ln(red/blue) elsewhere",
+    "shine": "ln(red/blue) where they shine",
 }
 
 

@@ -48,7 +48,8 @@ MAY_IMPORT = {
     "subjects": {"agreement", "backends", "knowledge"},
     "sandbox": {"sandbox"},
     "runs": {"agreement", "backends", "gallery", "model", "sandbox"},
-    "report": {"errors", "model", "registry", "report", "runs"},
+    "lint": {"errors", "lint"},
+    "report": {"errors", "lint", "model", "registry", "report", "runs"},
     "collect": {
         "agreement", "backends", "collect", "errors", "gallery", "kernels", "model", "runs",
         "sandbox", "shell", "subjects", "targets",
@@ -59,8 +60,8 @@ MAY_IMPORT = {
         "pyramid", "runs", "subjects", "targets", "toml",
     },
     "cli": {
-        "backends", "cli", "config", "errors", "examine", "investigate", "model", "registry",
-        "report", "targets", "collect", "subjects",
+        "backends", "cli", "collect", "config", "errors", "examine", "investigate", "lint", "model",
+        "registry", "report", "subjects", "targets",
     },
     "notebook": {
         "backends", "cli", "model", "notebook", "registry", "report", "sandbox", "targets",
@@ -134,6 +135,8 @@ COMMANDS = [
     ["matrix", "numpy==2.2.6", "--dry-run"],
     ["weights", "inspect", str(PACKAGE / "target" / "reference" / "weights.safetensors")],
     ["plan", "640x480", "--backend", "numpy"],
+    ["inspect", str(PACKAGE / "py.typed"), "--subject", "none"],
+    ["lint", str(PACKAGE / "cli")],
     ["list"],
     ["explain", "backend-crash"],
     ["check", "--python", "/bin/ls"],

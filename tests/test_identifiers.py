@@ -10,6 +10,7 @@ from mtcnn_doctor import registry
 from mtcnn_doctor.knowledge import provocations, signatures
 from mtcnn_doctor.knowledge.issues import issues
 from mtcnn_doctor.knowledge.mitigations import mitigations
+from mtcnn_doctor.lint import rules
 
 PAGE = Path(__file__).parent.parent / "docs" / "identifiers.md"
 
@@ -17,6 +18,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "identifiers.md"
 def known() -> dict[str, list[tuple[str, str]]]:
     return {
         "findings": [(check.id, check.title) for check in registry.load(()).checks],
+        "rules": [(rule.id, rule.title) for rule in rules()],
         "mitigations": [(row.id, row.title) for row in mitigations()],
         "provocations": [(row.id, row.title) for row in provocations()],
         "signatures": [(row.id, row.cause) for row in signatures()],

@@ -12,6 +12,7 @@ from mtcnn_doctor.cli.check import check
 from mtcnn_doctor.cli.explain import explain
 from mtcnn_doctor.cli.export import export
 from mtcnn_doctor.cli.inspect import inspect
+from mtcnn_doctor.cli.lint import lint
 from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
 from mtcnn_doctor.cli.plan import plan
@@ -49,6 +50,7 @@ def build() -> Any:
     app.command("check")(check)
     app.command("bench")(bench)
     app.command("inspect")(inspect)
+    app.command("lint")(lint)
     app.command("matrix")(matrix)
     app.command("explain")(explain)
     app.command("export")(export)

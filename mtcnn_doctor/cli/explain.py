@@ -6,7 +6,7 @@ import difflib
 import inspect
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
 from mtcnn_doctor.errors import EXIT_FINDINGS, UsageError
 from mtcnn_doctor.model import Check
+
+if TYPE_CHECKING:
+    from mtcnn_doctor.lint import Rule
 
 
 def explain(
@@ -34,6 +37,7 @@ def explain(
     """
     # Imported here: the knowledge base is of use to no other command's start.
     from mtcnn_doctor.investigate import explain as knowledge
+    from mtcnn_doctor.lint import rules
     from mtcnn_doctor.report import explain_text
     from mtcnn_doctor.report.look import Look
 
@@ -44,6 +48,10 @@ def explain(
     if what in checks:
         _print(_finding(checks[what]) if as_json else look.fit(_documentation(checks[what])))
         return
+    rule = {rule.id: rule for rule in rules()}.get(what)
+    if rule is not None:
+        _print(_rule(rule) if as_json else look.fit(_rule_text(rule)))
+        return
     known = knowledge.by_id(what)
     if known is not None:
         _print(known if as_json else explain_text.entry(known, checks, look))
@@ -51,7 +59,9 @@ def explain(
     question = knowledge.read(what)
     found = knowledge.answer(question)
     if not found["matches"] and knowledge.looks_like_an_id(what) and question.text == what:
-        near = difflib.get_close_matches(what, [*checks, *knowledge.known_ids()], n=1)
+        near = difflib.get_close_matches(
+            what, [*checks, *(rule.id for rule in rules()), *knowledge.known_ids()], n=1
+        )
         hint = f"; did you mean {near[0]}?" if near else "; see mtcnn-doctor list"
         raise UsageError(f"no finding is called {what}{hint}")
     if found["only_the_end"]:
@@ -70,6 +80,15 @@ def explain(
 def _documentation(check: Check) -> str:
     heading = f"{check.id} (family {check.family}, from level {check.level})"
     return f"{heading}\n\n{inspect.cleandoc(check.documentation) or check.title}\n"
+
+
+def _rule_text(rule: Rule) -> str:
+    return f"{rule.id} (rule of lint)\n\n{inspect.cleandoc(rule.documentation)}\n"
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    documentation = inspect.cleandoc(rule.documentation)
+    return {"id": rule.id, "family": "lint", "title": rule.title, "documentation": documentation}
 
 
 def _finding(check: Check) -> dict[str, Any]:

@@ -20,6 +20,8 @@ _SURE = 0.9
 _DARK, _BRIGHT = 25.0, 245.0
 #: The part of a face's box that is skin on most faces: left, top, right, bottom.
 _MIDDLE = (0.22, 0.3, 0.78, 0.8)
+#: The brightest pixels of a face, as a share of all from below.
+_SHINE = 0.97
 #: What lies within this many widths of a face's middle is hair, neck or another face.
 _AWAY = 1.2
 
@@ -39,8 +41,9 @@ def evidence(
     Returns:
         ``faces`` counted, ``score_given`` and ``score_swapped`` (mean confidence on the same
         faces), and where there are pixels to judge by: ``face`` and ``around``, medians of
-        ln(red / blue) in the faces and elsewhere; ``reddish`` and ``bluish``, shares of the faces'
-        pixels with red > green > blue and the reverse.
+        ln(red / blue) in the faces and elsewhere; ``shine``, that of the faces' brightest pixels,
+        which have the colour of the light more than that of the skin; ``reddish`` and ``bluish``,
+        shares of the faces' pixels with red > green > blue and the reverse.
     """
     import numpy
 
@@ -62,6 +65,8 @@ def evidence(
         return found
     red, green, blue = skin[:, 0], skin[:, 1], skin[:, 2]
     found["face"] = round(_ratio(skin), 4)
+    light = skin.mean(axis=1)
+    found["shine"] = round(_ratio(skin[light >= numpy.quantile(light, _SHINE)]), 4)
     found["reddish"] = round(float(((red > green) & (green > blue)).mean()), 4)
     found["bluish"] = round(float(((blue > green) & (green > red)).mean()), 4)
     rest = pixels[outside & usable]
