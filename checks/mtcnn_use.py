@@ -157,8 +157,9 @@ def mtcnn_silent_empty(
     ## Why it matters
     mtcnn 1.0 counts the levels of its pyramid without regard to ``min_face_size``. With one above
     22 pixels the last level may be smaller than the network's window, TensorFlow raises, and the
-    package takes any such error for "no face": it returns ``[]`` for a picture full of faces. From
-    31 pixels on that is so for every image.
+    package takes its error for "no face": it returns ``[]`` for a picture full of faces. From 31
+    pixels on that is so for every image. Keras 3.13 and newer see most of these levels before
+    TensorFlow does, and then the call ends with a ValueError instead.
 
     ## How to fix it
     Leave ``min_face_size`` at 20 and drop small boxes afterwards, or shrink the image by 20 over
@@ -172,15 +173,18 @@ def mtcnn_silent_empty(
     if mtcnn is None or not mtcnn.get("version") or older(mtcnn.get("version"), _NEW):
         return
     sizes = dict(_sizes(settings or {}, images or []))
+    keras = installed(packages).get("keras")
+    # Keras 3.13 is the first that refuses a convolution without an output itself.
+    raises = keras is not None and not older(keras.get("version"), "3.13")
     for use in _uses(settings or {}, calls or {}):
         if not (use.min_face_size > 0 and 0 < use.scale_factor < 1):
             continue  # no pyramid at all: refused elsewhere
         given = (use.min_face_size, use.scale_factor)
         empty = [name for name, size in sizes.items() if pyramid.is_silently_empty(*size, *given)]
         if empty:
-            yield _empty(mtcnn, use, empty, sizes[empty[0]])
+            yield _empty(mtcnn, use, empty, sizes[empty[0]], raises)
         elif not sizes and pyramid.is_always_empty(*given):
-            yield _empty(mtcnn, use, [], None)
+            yield _empty(mtcnn, use, [], None, raises)
 
 
 def _sizes(settings: Settings, images: list[ImageFile]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -202,7 +206,7 @@ def _uses(settings: Settings, calls: Calls) -> Iterator[_Use]:
     )
     rows = [call for call in calls.get("found") or [] if call.get("function") == "detect_faces"]
     if asked != (pyramid.MIN_FACE_SIZE, pyramid.SCALE_FACTOR) or not rows:
-        yield _Use(*asked, "the settings given")
+        yield _Use(*asked, "the settings in use")
     for call in rows:
         use = _use_of(call)
         if use is not None:
@@ -226,7 +230,11 @@ def _use_of(call: Call) -> _Use | None:
 
 
 def _empty(
-    mtcnn: Distribution, use: _Use, names: list[str], size: tuple[int, int] | None
+    mtcnn: Distribution,
+    use: _Use,
+    names: list[str],
+    size: tuple[int, int] | None,
+    raises: bool,
 ) -> Finding:
     what = f"min_face_size={use.min_face_size:g}"
     if use.scale_factor != pyramid.SCALE_FACTOR:
@@ -242,14 +250,26 @@ def _empty(
             )
         evidence["largest that works"] = pyramid.largest_safe_min_face(*size, use.scale_factor)
     return warning(
-        f"{label(mtcnn)} with {what} returns [] for {on}, whatever it shows",
+        f"{label(mtcnn)} with {what} finds nothing on {on}, whatever it shows",
         about=use.where,
         evidence=evidence,
-        effect="No error is raised: it looks as if there were no face.",
-        cause="It counts the levels of its pyramid without regard to min_face_size, and takes the "
-        "error of a level that is too small for the network for an image without faces.",
-        fix=f"Leave min_face_size at 20 and drop boxes below {use.min_face_size:g} pixels, or "
-        f"shrink the image by {20 / use.min_face_size:.2g} first."
-        if use.min_face_size > pyramid.MIN_FACE_SIZE
-        else "Leave scale_factor at 0.709.",
+        effect="The call returns [], or ends with: ValueError: The convolution operation resulted "
+        "in an empty output."
+        if raises
+        else "The call returns []: it looks as if there were no face.",
+        cause="It counts the levels of its pyramid without regard to min_face_size, and the last "
+        "is too small for the network.",
+        fix=_way_out(use),
+        requires=["mtcnn-missing-backend:mtcnn"],
     )
+
+
+def _way_out(use: _Use) -> str:
+    if use.min_face_size > pyramid.MIN_FACE_SIZE:
+        return (
+            f"Leave min_face_size at 20 and drop boxes below {use.min_face_size:g} pixels, or "
+            f"shrink the image by {pyramid.MIN_FACE_SIZE / use.min_face_size:.2g} first."
+        )
+    if use.scale_factor != pyramid.SCALE_FACTOR:
+        return "Leave scale_factor at 0.709."
+    return "Enlarge the image, to 24 pixels at least."

@@ -99,10 +99,11 @@ def is_silently_empty(
     min_face_size: float = MIN_FACE_SIZE,
     scale_factor: float = SCALE_FACTOR,
 ) -> bool:
-    """Whether mtcnn 1.0 returns ``[]`` for an image of this size whatever it shows.
+    """Whether mtcnn 1.0 finds nothing on an image of this size whatever it shows.
 
-    A level smaller than P-Net's window makes TensorFlow raise, and the package takes any such
-    error for "no face". The last level is the smallest.
+    A level smaller than P-Net's window makes TensorFlow raise, and the package takes its error for
+    "no face": ``[]``. From Keras 3.13 on it is mostly Keras that raises, a ValueError that nobody
+    catches. The last level is the smallest.
 
     Raises:
         ValueError: as of :func:`levels`.
@@ -114,7 +115,7 @@ def is_silently_empty(
 
 
 def is_always_empty(min_face_size: float, scale_factor: float = SCALE_FACTOR) -> bool:
-    """Whether mtcnn 1.0 returns ``[]`` for every image from 48 pixels to 8 K with these settings.
+    """Whether mtcnn 1.0 finds nothing on any image from 48 pixels to 8 K with these settings.
 
     Raises:
         ValueError: as of :func:`levels`.

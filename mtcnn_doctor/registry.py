@@ -238,7 +238,39 @@ def _settled(findings: list[Finding]) -> list[Finding]:
 
 
 def _in_order(findings: list[Finding]) -> list[Finding]:
+    """Sort by severity, then by what is best mended first: family, and causes before effects."""
+    depths = _depths([finding for finding in findings if finding.is_problem])
     return sorted(
         findings,
-        key=lambda finding: (finding.severity.rank, _family_rank(finding.family)),
+        key=lambda finding: (
+            finding.severity.rank,
+            _family_rank(finding.family),
+            depths.get((finding.id, finding.about), 0),
+        ),
     )
+
+
+def _depths(problems: list[Finding]) -> dict[tuple[str, str], int]:
+    """Return how many other problems stand behind each, by the longest chain of ``requires``."""
+    by_name: dict[str, list[Finding]] = {}
+    for finding in problems:
+        for name in (finding.id, f"{finding.id}:{finding.about}"):
+            by_name.setdefault(name, []).append(finding)
+    depths: dict[tuple[str, str], int] = {}
+
+    def depth(finding: Finding, seen: frozenset[tuple[str, str]]) -> int:
+        key = (finding.id, finding.about)
+        if key not in depths:
+            behind = [
+                other
+                for name in finding.requires
+                for other in by_name.get(name, ())
+                if (other.id, other.about) not in seen
+            ]
+            found = (1 + depth(other, seen | {(other.id, other.about)}) for other in behind)
+            depths[key] = max(found, default=0)
+        return depths[key]
+
+    for finding in problems:
+        depth(finding, frozenset({(finding.id, finding.about)}))
+    return depths

@@ -60,6 +60,24 @@ def test_a_chain_of_causes_ends_at_its_first_link() -> None:
     assert [f.id for f in found if f.is_problem] == ["a"]
 
 
+def test_what_stands_behind_others_comes_first() -> None:
+    """Among warnings nothing is skipped: the order says what to mend first."""
+
+    def link(name: str, cause: str) -> registry.Check:
+        @check(name, family="packages", title=name, requires=(cause,) if cause else ())
+        def one(packages: object) -> Findings:
+            yield warning(name, about="x")
+
+        return one
+
+    checks = [link("c", "b:x"), link("b", "a"), link("alone", ""), link("a", "")]
+    found = [f.id for f in registry.judge(checks, {"packages": {"x": 1}})]
+    assert found == ["alone", "a", "b", "c"]
+    # Two that name each other are both told.
+    found = [f.id for f in registry.judge([link("p", "q"), link("q", "p")], {"packages": {"x": 1}})]
+    assert sorted(found) == ["p", "q"]
+
+
 def test_a_check_without_its_facts_is_skipped_with_the_reason() -> None:
     @check("needs-gpu", family="gpu", title="needs a fact")
     def needs(gpu: object) -> Findings:
