@@ -272,4 +272,4 @@ def _way_out(use: _Use) -> str:
         )
     if use.scale_factor != pyramid.SCALE_FACTOR:
         return "Leave scale_factor at 0.709."
-    return "Enlarge the image, to 24 pixels at least."
+    return "Enlarge the image."

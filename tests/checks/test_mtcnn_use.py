@@ -120,7 +120,7 @@ def test_settings_that_find_nothing_on_this_image(problems, installed):
 
 def test_an_image_too_small_for_any_settings(problems, installed):
     [finding] = problems(
-        mtcnn_silent_empty, packages=installed("mtcnn==1.0.0"), images=image(22, 40)
+        mtcnn_silent_empty, packages=installed("mtcnn==1.0.0"), images=image(20, 40)
     )
     assert "Enlarge" in finding.remedy.text
 
