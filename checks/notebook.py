@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from mtcnn_doctor.facts import Imported, Notebook
-from mtcnn_doctor.model import Finding, Findings, check, warning
+from mtcnn_doctor.facts import Imported, LastCrash, Notebook
+from mtcnn_doctor.model import Finding, Findings, check, error, warning
 
+from ._frames import frame_lines
 from ._installed import older
 
 #: Who must not come before whom, up to which release of the second: torch 0.2 to 1.9 were seen to
@@ -154,3 +156,115 @@ def _too_late(notebook: Notebook) -> Iterator[Finding]:
             effect=f"{module} read it once, at import, and does not see the change",
             fix="restart the kernel and set it in the first cell, before the import",
         )
+
+
+#: Import name: the backend that the search for a mitigation is to run.
+_BACKENDS = {
+    "torch": "torch",
+    "tensorflow": "tensorflow",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "cv2": "opencv",
+    "ai_edge_litert": "litert",
+}
+_MOST_FRAMES, _MOST_LINES = 6, 5
+#: The file that ipykernel gives a cell out as, in the folder for temporary files.
+_CELL = re.compile(r"[/\\]ipykernel_\d+[/\\]")
+
+
+@check("kernel-died", family="jupyter", title="no notebook kernel died")
+def kernel_died(last_crash: LastCrash) -> Findings:
+    """Say why a notebook kernel died, from what it left behind.
+
+    ## What it checks
+    The traces of the last kernel that had loaded the extension and did not end on purpose: the
+    fault handler's report, the cell it was running, the packages it had imported, the memory it
+    held, and whether the system has killed for memory since.
+
+    ## Why it matters
+    "The kernel appears to have died. It will restart automatically." is all that a notebook says,
+    whatever the reason.
+
+    ## How to fix it
+    Run the cell under ``%%mtcnn_guard``, so that it can be repeated without losing the notebook,
+    and let ``bench --bisect`` search for the change that makes the fault go away.
+
+    ## Sources
+    - https://docs.python.org/3/library/faulthandler.html
+    - https://jupyter-client.readthedocs.io/en/stable/messaging.html
+    """
+    if not last_crash.get("pid"):
+        return
+    cell, memory = last_crash.get("cell") or {}, last_crash.get("memory") or {}
+    running = cell.get("state") == "running"
+    how, cause = _how_it_died(last_crash, running)
+    code = [line for line in str(cell.get("code") or "").splitlines() if line.strip()]
+    suspect = _suspect(last_crash)
+    imported = [f"{name} {version or ''}".strip() for name, version in _imported(last_crash)]
+    held = memory.get("rss_mb")
+    evidence = {
+        "notebook": last_crash.get("notebook") or last_crash.get("folder"),
+        "python frames": _frames(last_crash),
+        "cell": code[:_MOST_LINES] if running else None,
+        "imported": ", ".join(imported),
+        "memory": f"{held:.0f} MiB at the last look, {memory.get('available_mb', 0):.0f} MiB free"
+        if held is not None
+        else None,
+        "traces": last_crash.get("traces"),
+    }
+    yield error(
+        f"the kernel (process {last_crash.get('pid')}) {how}",
+        about=str(last_crash.get("pid", "")),
+        evidence={key: value for key, value in evidence.items() if value},
+        effect="its variables are lost; the notebook says no more than that it died",
+        cause=cause,
+        fix="run that cell under %%mtcnn_guard, and search for what makes the fault go away"
+        if running
+        else "find out who ended it: a restart, a limit of the container or batch system",
+        commands=[f"mtcnn-doctor bench --backend {suspect} --bisect"] if suspect else [],
+    )
+
+
+def _how_it_died(death: LastCrash, running: bool) -> tuple[str, str]:
+    where = "while a cell ran" if running else "while no cell ran"
+    signal = death.get("signal")
+    if signal or death.get("fatal"):
+        return f"died of {signal or death.get('fatal')} {where}", str(death.get("fatal") or "")
+    kills = death.get("oom_kills_since") or {}
+    if kills:
+        group = "its control group" if "cgroup" in kills else "this machine"
+        return (
+            f"was probably killed for want of memory {where}",
+            f"the system has killed for memory in {group} since its last sign of life",
+        )
+    return (
+        f"ended without a word {where}",
+        "killed from outside (SIGKILL), or os._exit() was called: neither leaves a trace",
+    )
+
+
+def _imported(death: LastCrash) -> list[tuple[str, str | None]]:
+    """Return what was imported when the cell began, and what was seen to be afterwards."""
+    before = (death.get("cell") or {}).get("imported")
+    found: dict[str, str | None] = dict(before) if isinstance(before, Mapping) else {}
+    for name in (death.get("memory") or {}).get("modules") or ():
+        found.setdefault(name, None)
+    return list(found.items())
+
+
+def _frames(death: LastCrash) -> list[str]:
+    """Return the frames from the innermost to the last of a cell; below is IPython."""
+    frames = list(death.get("python_traceback") or ())
+    cells = [at for at, frame in enumerate(frames) if _CELL.search(str(frame.get("file")))]
+    return frame_lines(frames[: cells[-1] + 1] if cells else frames)[:_MOST_FRAMES]
+
+
+def _suspect(death: LastCrash) -> str | None:
+    """Return the backend of the package that the innermost frames are in, else the only one."""
+    for frame in death.get("python_traceback") or ():
+        file = str(frame.get("file", "")).replace("\\", "/")
+        for module, backend in _BACKENDS.items():
+            if f"/{module}/" in file:
+                return backend
+    loaded = [m for m, _ in _imported(death) if m in _BACKENDS]
+    return _BACKENDS[loaded[0]] if len(loaded) == 1 else None

@@ -439,6 +439,24 @@ class WeightTrial(TypedDict, total=False):
     networks: list[str]  # those that came from the files; the others are the published ones
 
 
+class LastCrash(TypedDict, total=False):
+    """What a dead notebook kernel left behind (``jupyter last-crash``)."""
+
+    pid: int
+    executable: str
+    version: str
+    notebook: str | None
+    folder: str
+    traces: str  # the folder of its traces
+    last_sign: float  # of life, seconds since the epoch
+    signal: str | None  # "SIGSEGV"; None where the fault handler had no say
+    fatal: str | None  # what the fault handler called it
+    python_traceback: list[dict[str, Any]]  # innermost first
+    cell: dict[str, Any]  # state ("running", "idle"), number, code, at, imported
+    memory: dict[str, Any]  # rss_mb, peak_rss_mb, available_mb, modules; looked at each second
+    oom_kills_since: dict[str, int]  # by "cgroup" and "system", where the count has risen
+
+
 class Settings(TypedDict, total=False):
     """What the user asked for; a fact like any other, so that facts files can be judged later."""
 

@@ -43,6 +43,16 @@ class Kernel:
         """Run a cell; ``interrupt_on``: press the stop button when this appears on the page."""
         return self._thread.submit(self._run, code, interrupt_on, limit_s).result()
 
+    def dies_of(self, code: str) -> int | None:
+        """Run a cell that kills the kernel; return its exit status."""
+        self._thread.submit(self.client.execute, code).result()
+        process = self.manager.provisioner.process
+        for _ in range(600):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        return process.poll()
+
     def complete(self, text: str) -> list[str]:
         """Press the tab key behind a text."""
         return self._thread.submit(self._complete, text).result()
@@ -92,7 +102,8 @@ def kernel(folder: Path, environment: Mapping[str, str] | None = None) -> Iterat
     """Start a kernel of this interpreter in a folder."""
     pytest.importorskip("jupyter_client")
     pytest.importorskip("ipykernel")
-    variables = {**os.environ, "IPYTHONDIR": str(folder / "ipython"), **(environment or {})}
+    own = {"IPYTHONDIR": str(folder / "ipython"), "XDG_CACHE_HOME": str(folder / "cache")}
+    variables = {**os.environ, **own, **(environment or {})}
     # jupyter_client makes an event loop for each context it is called in, and closes none: all of
     # it happens in one thread, whose loop is closed at the end.
     with ThreadPoolExecutor(1) as thread:

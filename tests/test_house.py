@@ -45,14 +45,15 @@ MAY_IMPORT = {
     "kernels": {"kernel_commands"},
     "kernel_commands": set(),
     "shell": set(),
+    "blackbox": set(),
     "subjects": {"agreement", "backends", "knowledge"},
     "sandbox": {"sandbox"},
     "runs": {"agreement", "backends", "gallery", "model", "sandbox"},
     "lint": {"errors", "lint"},
     "report": {"errors", "lint", "model", "registry", "report", "runs"},
     "collect": {
-        "agreement", "backends", "collect", "errors", "gallery", "kernels", "model", "runs",
-        "sandbox", "shell", "subjects", "targets",
+        "agreement", "backends", "blackbox", "collect", "errors", "gallery", "kernels", "model",
+        "runs", "sandbox", "shell", "subjects", "targets",
     },
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {
@@ -60,11 +61,12 @@ MAY_IMPORT = {
         "pyramid", "runs", "subjects", "targets", "toml",
     },
     "cli": {
-        "backends", "cli", "collect", "config", "errors", "examine", "investigate", "lint", "model",
-        "registry", "report", "subjects", "targets",
+        "backends", "blackbox", "cli", "collect", "config", "errors", "examine", "investigate",
+        "lint", "model", "registry", "report", "subjects", "targets",
     },
     "notebook": {
-        "backends", "cli", "model", "notebook", "registry", "report", "sandbox", "targets",
+        "backends", "blackbox", "cli", "model", "notebook", "registry", "report", "sandbox",
+        "targets",
     },
     # The doors for other people's programs: they live in their process, and no room opens them.
     DOOR: {"backends", "target"},

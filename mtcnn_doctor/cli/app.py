@@ -12,6 +12,7 @@ from mtcnn_doctor.cli.check import check
 from mtcnn_doctor.cli.explain import explain
 from mtcnn_doctor.cli.export import export
 from mtcnn_doctor.cli.inspect import inspect
+from mtcnn_doctor.cli.jupyter import application as jupyter
 from mtcnn_doctor.cli.lint import lint
 from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
@@ -56,5 +57,6 @@ def build() -> Any:
     app.command("export")(export)
     app.add_typer(weights(), name="weights")
     app.command("plan")(plan)
+    app.add_typer(jupyter(), name="jupyter")
     app.command("list")(list_checks)
     return app

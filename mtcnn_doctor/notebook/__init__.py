@@ -17,16 +17,20 @@ __all__ = ["load", "unload"]
 
 def load(shell: Any) -> None:
     """Register the magics in an IPython shell, and begin to watch what it imports."""
-    from mtcnn_doctor.notebook import completion
+    from mtcnn_doctor.notebook import completion, recorder
     from mtcnn_doctor.notebook.magics import DoctorMagics
 
     shell.register_magics(DoctorMagics(shell))
     completion.register(shell)
     watch.start(shell)
+    recorder.start(shell)
 
 
 def unload(shell: Any) -> None:
     """Take the magics back."""
+    from mtcnn_doctor.notebook import recorder
+
     for kind, name in _MAGICS:
         shell.magics_manager.magics[kind].pop(name, None)
     watch.stop(shell)
+    recorder.stop(shell)

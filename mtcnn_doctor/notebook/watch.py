@@ -127,6 +127,17 @@ def look() -> None:
                 seen.variables[variable] = os.environ.get(variable)
 
 
+def imported() -> dict[str, str | None]:
+    """Return the packages that are imported, in the order of importing, with their versions."""
+    look()
+    return {name: _seen[name].version for name in tuple(sys.modules) if name in _seen}
+
+
+def names() -> list[str]:
+    """Return the packages that are imported, in the order of importing; looks nothing up."""
+    return [name for name in tuple(sys.modules) if name in _PACKAGES]
+
+
 def _on_disk(distributions: tuple[str, ...]) -> tuple[str | None, str | None]:
     """Return the distribution that is installed now, and its version."""
     importlib.metadata.MetadataPathFinder().invalidate_caches()

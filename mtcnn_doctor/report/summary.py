@@ -93,7 +93,9 @@ def _machine(report: Report) -> list[str]:
 
 
 def _jupyter(report: Report) -> list[str]:
-    kernels = (report.facts.get("jupyter") or {}).get("kernels") or ()
+    if "jupyter" not in report.facts:
+        return []
+    kernels = report.facts["jupyter"].get("kernels") or ()
     if not kernels:
         return ["no kernels"]
     own = sum(bool(kernel.get("is_target")) for kernel in kernels)

@@ -8,7 +8,11 @@ from mtcnn_doctor.checks.jupyter import (
     kernel_missing_interpreter,
     kernel_no_ipykernel,
 )
-from mtcnn_doctor.checks.notebook import notebook_import_order, notebook_stale_module
+from mtcnn_doctor.checks.notebook import (
+    kernel_died,
+    notebook_import_order,
+    notebook_stale_module,
+)
 
 from mtcnn_doctor.model import Severity
 
@@ -217,3 +221,37 @@ def test_a_variable_that_was_set_too_late(judge):
     assert "torch" in finding.title
     early = {**row, "read_by": None}
     assert judge(notebook_import_order, notebook={"changed_variables": [early]}) == []
+
+
+DEATH = {
+    "pid": 42,
+    "signal": "SIGSEGV",
+    "fatal": "Segmentation fault",
+    "python_traceback": [
+        {"file": "/v/site-packages/torch/nn/modules/conv.py", "line": 5, "function": "forward"},
+        {"file": "/tmp/ipykernel_42/1.py", "line": 1, "function": "<module>"},
+        {"file": "/v/site-packages/IPython/core/interactiveshell.py", "line": 9, "function": "run"},
+    ],
+    "cell": {"state": "running", "code": "net(image)", "imported": {"numpy": "2.4.6"}},
+    "memory": {"rss_mb": 900.0, "available_mb": 5000.0, "modules": ["numpy", "torch", "cv2"]},
+}
+
+
+def test_a_death_in_a_framework(judge):
+    (finding,) = judge(kernel_died, last_crash=DEATH)
+    assert "died of SIGSEGV while a cell ran" in finding.title
+    assert finding.evidence["python frames"][-1].startswith("/tmp/ipykernel_42/")
+    assert finding.evidence["imported"] == "numpy 2.4.6, torch, cv2"
+    assert finding.remedy.commands == ("mtcnn-doctor bench --backend torch --bisect",)
+
+
+def test_a_death_without_a_word(judge):
+    silent = {**DEATH, "signal": None, "fatal": None, "python_traceback": []}
+    (finding,) = judge(kernel_died, last_crash=silent)
+    assert "ended without a word while a cell ran" in finding.title
+    (finding,) = judge(kernel_died, last_crash={**silent, "oom_kills_since": {"cgroup": 1}})
+    assert "want of memory" in finding.title
+    idle = {**silent, "cell": {"state": "idle", "code": None}}
+    (finding,) = judge(kernel_died, last_crash=idle)
+    assert "while no cell ran" in finding.title
+    assert judge(kernel_died, last_crash={}) == []
