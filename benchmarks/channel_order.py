@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mtcnn_doctor.checks._order import BGR, RGB, UNKNOWN, verdict
 from PIL import Image, ImageFilter  # noqa: TID253
 
 from mtcnn_doctor.gallery import bundled
+from mtcnn_doctor.knowledge.channel_order import BGR, RGB, UNKNOWN, verdict
 
 #: Longest side at which a photograph is varied.
 _SIDE = 420

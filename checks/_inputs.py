@@ -38,7 +38,7 @@ def evidence(array: ImageArray) -> dict[str, Any]:
     """Return the facts of an array that its findings quote."""
     shape = array.get("shape")
     return given(
-        shape="×".join(map(str, shape)) if shape is not None else None,
+        shape="×".join(map(str, shape)) or "()" if shape is not None else None,
         dtype=array.get("dtype"),
         range=None
         if array.get("minimum") is None

@@ -9,8 +9,8 @@ from ._inputs import evidence, fix, found_in, says
 
 #: Conditions of the shape that no check but ``image-shape`` names.
 _SHAPES = (
-    "none", "no-array", "empty", "flat", "channels", "dimensions", "chw", "chw-gray", "chw-alpha",
-    "batch", "batch-chw",
+    "none", "no-array", "scalar", "empty", "flat", "channels", "dimensions", "chw", "chw-gray",
+    "chw-alpha", "batch", "batch-chw",
 )  # fmt: skip
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from mtcnn_doctor.facts import Look
+from mtcnn_doctor.knowledge.channel_order import BGR, RGB, verdict
 from mtcnn_doctor.model import Findings, check, info, warning
 
 from ._installed import given
-from ._order import BGR, RGB, verdict
 
 #: Pixels by which a box must move, or mean difference of values, to be told.
 _SHIFT, _MEAN = 2.0, 3.0

@@ -48,6 +48,7 @@ _WORDS = {
 _FIXES = {
     "git-lfs": ("Fetch the content of the pointers.", "git lfs pull"),
     "npy": ("Load it with numpy.load and give the array to the detector.", ""),
+    "array": ("Save the array again with numpy.save, as numbers.", ""),
     "heic": ("Convert it to JPEG or PNG, or install pillow-heif.", "pip install pillow-heif"),
 }
 
@@ -97,7 +98,9 @@ def image_unreadable(images: list[ImageFile], recordings: Sequence[Recording] = 
             evidence=given(
                 path=image.get("path"), format=kind, bytes=image.get("size_bytes"), error=failed
             ),
-            effect="Some readers raise an error; cv2.imread returns None without a word, or for "
+            effect="numpy.load raises an error, or runs what is in it where pickles are allowed."
+            if kind == "array"
+            else "Some readers raise an error; cv2.imread returns None without a word, or for "
             "a cut JPEG a picture that is filled only in part.",
             cause=cause,
             fix=remedy,
@@ -111,11 +114,9 @@ def image_unreadable(images: list[ImageFile], recordings: Sequence[Recording] = 
             f"{name}: {recording.get('error') or 'no picture came'}",
             about=name,
             evidence=given(
-                **{
-                    "OpenCV": recording.get("opencv"),
-                    "backends of this OpenCV": recording.get("backends"),
-                    "backend that is needed": recording.get("needs"),
-                }
+                OpenCV=recording.get("opencv"),
+                backends=recording.get("backends"),
+                needed=recording.get("needs"),
             ),
             effect="cv2.VideoCapture gives no picture, and read() answers (False, None).",
             cause=recording.get("cause", ""),
@@ -272,7 +273,8 @@ def image_dtype(images: list[ImageFile], arrays: Sequence[ImageArray] = ()) -> F
             evidence=evidence(array),
             effect="Detectors take uint8, or float32 and float64 of 0 to 255; with others some"
             " raise errors, and some return nothing or nonsense.",
-            fix=fix(condition) or 'Convert it to "uint8".',
+            fix=fix(condition)
+            or "Give the detector numbers: np.stack makes an array of images of one size.",
         )
 
 

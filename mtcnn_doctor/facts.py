@@ -291,6 +291,7 @@ class Look(TypedDict, total=False):
     faces: list[dict[str, Any]]
     faces_swapped: int  # with the channels in reverse
     colours: dict[str, Any]  # see target/tasks/colours.py
+    order: str  # "RGB", "BGR", "cannot tell", by the colours
     turned: dict[str, Any] | None  # {"quarters", "faces"}: found only when turned
     others: dict[str, dict[str, Any]]  # other decoders' pictures, compared with this one
     drawn: str  # the file with boxes

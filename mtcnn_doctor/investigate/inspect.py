@@ -24,6 +24,7 @@ from mtcnn_doctor.examine import KillingChildren, judge_facts
 from mtcnn_doctor.investigate import inspect_footage
 from mtcnn_doctor.investigate.inspect_answers import answers_of
 from mtcnn_doctor.investigate.inspect_source import Item
+from mtcnn_doctor.knowledge.channel_order import verdict
 from mtcnn_doctor.knowledge.inputs import conditions, mended, repairs, takes, usable
 from mtcnn_doctor.model import Check, Finding, Report
 from mtcnn_doctor.targets import Target
@@ -112,6 +113,7 @@ def inspect(request: InspectRequest) -> Report:
     )
 
 
+_NO_ARRAYS = "it does not begin like a .npy or .npz file, and would be taken for a pickle"
 _TARGET = ("version", "implementation", "platform", "machine")
 
 
@@ -169,6 +171,8 @@ def _arrays(
         header = headers.get(item.name, {})
         if header.get("format") in ("npy", "zip"):
             readable.append(item)
+        elif header.get("format") == "unknown":
+            facts["images"].append({**header, "format": "array", "error": _NO_ARRAYS})
         else:
             facts["images"].append(header)  # a web page, an empty file: what it is stands there
     orders = [
@@ -330,6 +334,8 @@ def _look(work: Work, request: InspectRequest, given: Sequence[Given]) -> None:
         }
         look.update(name=one.name, error=error["last_line"] if error else None)
         look.update(repairs=one.repairs, decoder=one.decoder)
+        if look.get("colours") is not None:
+            look["order"] = verdict(look["colours"])[0]
         if look.get("drawn"):
             _publish(Path(look["drawn"]))
             look["drawn"] = look["drawn"].removesuffix(_UNFINISHED)

@@ -108,7 +108,9 @@ def sides_of(array: Mapping[str, Any]) -> tuple[int, int] | None:
 
 def _shape(shape: Sequence[int]) -> str | None:
     """Return what kind of image has this shape, None for height by width by three."""
-    if not shape or 0 in shape:
+    if not shape:
+        return "scalar"
+    if 0 in shape:
         return "empty"
     if len(shape) == 2 and min(shape) > 1:
         # A batch of flattened images is as wide as it is hopeless.
