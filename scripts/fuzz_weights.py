@@ -3,7 +3,8 @@
     python scripts/fuzz_weights.py --minutes 60 --output fuzzed
 
 A failure is an exception that leaves the reader, a check that fails, a file that takes longer than
-its limit, or a worker that dies (a crash of HDF5's library counts, but is not ours). Each worker
+its limit, or a worker that dies. HDF5's library may crash, or go round in circles, on a damaged
+file; that is kept, too, and is why the doctor reads files in a child with a time limit. Each worker
 has an address space of 2 GiB. The same seed makes the same files.
 """
 

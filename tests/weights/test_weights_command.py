@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +143,30 @@ def test_bad_input_is_one_line_and_exit_2(
     assert words in answer.err
     assert {path: path.read_bytes() for path in before} == before
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGSEGV to send")
+def test_a_file_that_kills_its_reader_is_an_error_and_what_follows_is_no_pass(
+    doctor: Doctor, tmp_path: Path, patch_module: Callable[[str, str], dict[str, str]]
+) -> None:
+    if importlib.util.find_spec("h5py") is None:
+        pytest.skip("no h5py here")
+    fault = """
+        import os, signal
+        module.File = lambda *a, **k: os.kill(os.getpid(), signal.SIGSEGV)
+    """
+    deadly = save(tmp_path, "deadly.h5", b"\x89HDF\r\n\x1a\n" + bytes(100))
+    answer = doctor(
+        "weights", "inspect", deadly, *write(tmp_path, "mtcnn-0.1"), "--format", "json",
+        environment=patch_module("h5py", fault),
+    )  # fmt: skip
+    assert answer.code == 1
+    (finding,) = answer.findings("error")
+    assert (finding["id"], finding["about"]) == ("weights-unsafe", "deadly.h5")
+    assert "SIGSEGV" in finding["evidence"]["what"]
+    assert answer.report["incomplete"] == [
+        f"{tmp_path / 'mtcnn_weights.npy'} was not read: deadly.h5 ended the reading"
+    ]
 
 
 @pytest.fixture

@@ -96,10 +96,17 @@ def _group(h5py: Any, group: Any, budget: Budget, count: list[int], depth: int) 
 
 
 def _attribute(group: Any, name: str) -> Any:
-    """An attribute, if it is of a size that makes sense: h5py would read any, for hours."""
+    """An attribute, if it is of a size that makes sense: h5py would read any, for hours.
+
+    Keras keeps lists of names in texts of one length. Others lie on a heap, in which HDF5's library
+    may go round in circles where it is damaged; then this process meets its time limit.
+    """
     if name not in group.attrs:
         return None
-    if count_of([int(size) for size in group.attrs.get_id(name).shape]) > MAX_ARRAYS:
+    found = group.attrs.get_id(name)
+    if found.dtype.kind == "O" and name != "model_config":
+        return None
+    if count_of([int(size) for size in found.shape or ()]) > MAX_ARRAYS:
         raise FileError("bomb", f"its HDF5 attribute {name} is far larger than weights need")
     return group.attrs[name]
 
