@@ -30,6 +30,7 @@ DOORS = {DOOR, "isolated"}
 MAY_IMPORT = {
     "model": set(),
     "facts": set(),
+    "facts_declared": set(),
     "errors": set(),
     "backends": set(),
     "agreement": set(),
@@ -38,7 +39,7 @@ MAY_IMPORT = {
     "pyramid": set(),
     "knowledge": {"knowledge", "toml"},
     "gallery": set(),
-    "checks": {"checks", "model", "facts", "knowledge", "pyramid"},
+    "checks": {"checks", "model", "facts", "facts_declared", "knowledge", "pyramid"},
     "registry": {"model", "errors", "checks"},
     "config": {"errors", "toml"},
     "targets": {"errors", "kernels", "shell"},
@@ -60,8 +61,12 @@ MAY_IMPORT = {
         "agreement", "backends", "collect", "errors", "examine", "gallery", "knowledge", "model",
         "pyramid", "runs", "subjects", "targets", "toml",
     },
+    "declared": {
+        "collect", "declared", "errors", "knowledge", "model", "registry", "targets", "toml",
+    },
     "cli": {
-        "backends", "blackbox", "cli", "collect", "config", "errors", "examine", "investigate",
+        "backends", "blackbox", "cli", "collect", "config", "declared", "errors", "examine",
+        "investigate",
         "lint", "model", "registry", "report", "subjects", "targets",
     },
     "notebook": {

@@ -64,6 +64,24 @@ def check(
         typer.Option("--notebook", metavar="FILE", hidden=True),
     ] = None,
     weights: options.WeightsOption = None,
+    requirements: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--requirements",
+            metavar="FILE",
+            help="Judge a requirements or lock file, before anything is installed; repeatable.",
+        ),
+    ] = None,
+    python_version: options.PythonVersionOption = None,
+    platform: options.PlatformOption = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option("--extra", metavar="NAME", help="With --requirements: this extra, too."),
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME", help="With --requirements: this group, too."),
+    ] = None,
     keep: options.KeepOption = None,
     native: options.NativeOption = False,
     format: options.FormatOption = options.Format.TEXT,
@@ -79,12 +97,25 @@ def check(
     if facts is not None and (keep is not None or native):
         option = "--keep" if keep is not None else "--native"
         raise UsageError(f"{option} is for runs, and --facts makes none; leave one of them out")
+    _refuse_mixtures(
+        requirements,
+        {"--python-version": python_version, "--platform": platform, "--extra": extra,
+         "--group": group},
+        {"--facts": facts, "--keep": keep, "--native": native, "--image": image,
+         "--backend": backend, "--subject": subject, "--expect-gpu": expect_gpu,
+         "--weights": weights, "--notebook": notebook},
+    )  # fmt: skip
     checks = registry.load(config.plugins)
     run_level = level or config.level or 2
     ignored = options.split([*(ignore or ()), *config.ignore])
     chosen = checks.selected(
-        options.split(select or config.select), ignored, run_level if facts is None else 3
+        options.split(select or config.select),
+        ignored,
+        run_level if facts is None and not requirements else 3,
     )
+    recorded = _recorded(facts) if facts is not None else None
+    if not requirements and "declared" not in (recorded or {}).get("facts", recorded or {}):
+        chosen = [check for check in chosen if "declared" not in registry.parameters(check)[0]]
     # Failures of plug-ins are findings like any other, and can be ignored like any other.
     failures = [] if "plugin-failed" in ignored else list(checks.failures)
     limit = options.timeout(timeout, config.timeout)
@@ -94,9 +125,21 @@ def check(
         raise UsageError(f"--weights is for runs, and {reason} makes none; leave one of them out")
     command = options.command()
     interrupted = False
-    if facts is not None:
+    if requirements:
+        from mtcnn_doctor.declared.judge import Question, judge
+
+        report = judge(
+            Question(requirements, python_version, platform, options.split(extra or ()),
+                     options.split(group or ())),
+            resolve(python, kernel),
+            chosen,
+            command=command,
+            plugin_failures=failures,
+            timeout_s=limit,
+        )  # fmt: skip
+    elif recorded is not None:
         report = judge_facts(
-            _recorded(facts),
+            recorded,
             chosen,
             expect_gpu=expect_gpu,
             command=command,
@@ -133,6 +176,23 @@ def check(
     code = EXIT_INTERRUPTED if interrupted else exit_code(report, threshold)
     show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
+
+
+def _refuse_mixtures(
+    requirements: list[Path] | None, needing: dict[str, Any], excluding: dict[str, Any]
+) -> None:
+    """Refuse options that say nothing without, or beside, ``--requirements``.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for name, value in (needing if not requirements else excluding).items():
+        if value not in (None, False, []):
+            raise UsageError(
+                f"{name} says nothing beside --requirements, which runs nothing; leave it out"
+                if requirements
+                else f"{name} goes with --requirements FILE; add the file, or leave it out"
+            )
 
 
 def exit_code(report: Report, fail_on: str) -> int:

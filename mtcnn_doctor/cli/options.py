@@ -61,6 +61,16 @@ TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="Limit of each phase (default 120)."),
 ]
+PythonVersionOption = Annotated[
+    str | None,
+    typer.Option("--python-version", metavar="3.13", help="For this Python (the target's)."),
+]
+PlatformOption = Annotated[
+    str | None,
+    typer.Option(
+        "--platform", metavar="NAME", help="For this platform, such as macos-arm64 (the target's)."
+    ),
+]
 KeepOption = Annotated[
     Path | None,
     typer.Option("--keep", metavar="DIR", help="Keep a folder of evidence for each failed run."),

@@ -20,7 +20,10 @@ from mtcnn_doctor.sandbox import Child, Ending, Launch
 BEGAN = time.monotonic()
 
 #: Options with which the first children would be others, or none.
-_OTHERWISE = ("--python", "--kernel", "--facts", "--image", "--timeout", "--select", "--help")
+_OTHERWISE = (
+    "--python", "--kernel", "--facts", "--requirements", "--image", "--timeout", "--select",
+    "--help",
+)  # fmt: skip
 
 
 @dataclass
