@@ -75,6 +75,7 @@ def test_completion(page: Kernel) -> None:
     assert page.complete("%mtcnn_doctor check --lev") == ["--level"]
     assert page.complete("%mtcnn_doctor check --format j") == ["json"]
     assert page.complete("%mtcnn_doctor bench --backend onn") == ["onnxruntime"]
+    assert page.complete("%mtcnn_doctor jupyter la") == ["last-crash"]
     assert "numpy-abi" in page.complete("%mtcnn_doctor explain numpy-a")
     assert "--notebook" not in page.complete("%mtcnn_doctor check --no")
 

@@ -86,7 +86,8 @@ def test_what_cannot_be_handed_over_is_said(page: Kernel, guarded) -> None:
     cell = guarded("-o q", "import mailbox\nq = mailbox.Maildir")
     assert "mailbox is not imported in this kernel" in cell.error
     assert "File " not in cell.traceback
-    page.run("lock = __import__('threading').Lock()")
+    page.run("lock = __import__('threading').Lock()\ndef mine(): return 1")
+    assert "define it in the cell" in guarded("-i mine", "mine()").stderr
     assert "lock cannot be handed over" in guarded("-i image,lock", "x = 1").stderr
 
 

@@ -22,14 +22,16 @@ _LIMIT_S = 10.0
 #: Children at once: they wait for the disk more than they compute.
 _AT_ONCE = 4
 _MODULE = "ipykernel"
-_COMMANDS = ("python", "pip", "jupyter")
+#: Compared with a kernel's interpreter, where there is anything to compare.
+_COMPARED = ("python", "pip")
 
 _Key = tuple[str, tuple[tuple[str, str], ...], tuple[str, ...]]
 
 
 def ask_kernels(request: Request, collected: Collected) -> None:
     """Find all kernels and ask those interpreters that are not the target's own."""
-    commands = shell.interpreters(*_COMMANDS)
+    # To ask a version manager what a command stands for takes a tenth of a second.
+    commands = shell.interpreters("jupyter")
     launchers = _launchers(request.target.python, commands)
     fact = _ask(request, launchers, commands)
     with collected.lock:
@@ -46,7 +48,7 @@ def complete(request: Request, collected: Collected) -> None:
     prefix = str(python.get("prefix") or "")
     guessed = kernels.prefix_of(request.target.python)
     if prefix and os.path.realpath(prefix) != os.path.realpath(guessed):
-        commands = shell.interpreters(*_COMMANDS)
+        commands = shell.interpreters("jupyter")
         launchers = [Launcher(request.target.python, prefix, "target")]
         launchers += _launchers(request.target.python, commands)[1:]
         fact = _ask(request, launchers, commands)
@@ -82,6 +84,9 @@ def _ask(
     target = request.target.python
     found = [kernel for kernel in kernels.all_kernels(launchers) if _concerns_us(kernel)]
     rows = [_row(kernel, target) for kernel in found]
+    compare = request.target.kernel is not None or any(not row["is_target"] for row in rows)
+    if compare:
+        commands = {**shell.interpreters(*_COMPARED), **commands}
     shown: dict[str, dict[str, Any]] = {
         name: {"path": path, "python": python, "is_target": _is(python, target)}
         for name, (path, python) in commands.items()
@@ -90,8 +95,7 @@ def _ask(
     for kernel, row in zip(found, rows, strict=True):
         if row["state"] == "unasked":
             wanted.setdefault(_key_of(kernel), []).append(row)
-    if request.target.kernel is not None or any(not row["is_target"] for row in rows):
-        # Only then is there anything to compare the shell's with.
+    if compare:
         for row in shown.values():
             if isinstance(row["python"], str) and not row["is_target"]:
                 wanted.setdefault((row["python"], (), ()), []).append(row)

@@ -29,7 +29,8 @@ class CellRaised(Exception):
         if told.get("name"):
             self._text += (
                 f"\nThe cell runs in a process of its own: hand {told['name']} over with "
-                f"%%mtcnn_guard -i {told['name']}, if the notebook has it."
+                f"%%mtcnn_guard -i {told['name']}, if the notebook has it (a function or class: "
+                "define it in the cell)."
             )
 
     def _render_traceback_(self) -> list[str]:

@@ -53,9 +53,13 @@ def _commands() -> dict[str, list[_Option]]:
     """
     from mtcnn_doctor.cli.app import build
 
-    return {
-        command.name: list(_options(command.callback)) for command in build().registered_commands
-    }
+    app = build()
+    found = {command.name: list(_options(command.callback)) for command in app.registered_commands}
+    # A group is completed to its own commands, of which each is one with a blank in its name.
+    for group in app.registered_groups:
+        for command in group.typer_instance.registered_commands:
+            found[f"{group.name} {command.name}"] = list(_options(command.callback))
+    return found
 
 
 def _options(function: Any) -> Iterator[_Option]:
@@ -78,8 +82,11 @@ def candidates(words: list[str]) -> list[str]:
     """Return what may follow some words of the command line."""
     commands = _commands()
     if not words:
-        return sorted(commands)
-    known = commands.get(words[0])
+        return sorted({name.partition(" ")[0] for name in commands})
+    if len(words) == 1 and words[0] not in commands:
+        inside = (name.partition(" ") for name in commands)
+        return sorted(name for group, _, name in inside if group == words[0])
+    known = commands.get(words[0]) or commands.get(" ".join(words[:2]))
     if known is None:
         return []
     options = {word: option for option in known for word in option.words}

@@ -101,6 +101,10 @@ def _fill(memory: Memory, values: Mapping[str, Any]) -> None:
     Raises:
         NotGiven: one of them cannot be handed over.
     """
+    for name, value in values.items():
+        own = getattr(value, "__module__", None) == "__main__" and hasattr(value, "__qualname__")
+        if own:
+            raise NotGiven(f"{name} is defined in the notebook: define it in the cell instead")
     try:
         memory.fill(values)
     except MemoryError:
