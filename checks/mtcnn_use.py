@@ -102,11 +102,20 @@ def _changed(mtcnn: Distribution, file: str, rows: list[tuple[Call, list[str]]])
     every = sorted({one for _, refused in rows for one in refused})
     moved = [one for one in every if one in _MOVED and not is_old]
     if moved:
-        fix = "Give " + ", ".join(f"{one} to detect_faces as {_MOVED[one]}" for one in moved) + "."
+        fix = (
+            "Give "
+            + ", ".join(
+                one if _MOVED[one] == one else f"{one} (now {_MOVED[one]})" for one in moved
+            )
+            + " to detect_faces; or install the release that the program was written for."
+        )
     elif is_old:
         fix = "Give the settings to the constructor, as release 0.1 takes them, or install 1.0."
     else:
-        fix = "Take the names that detect_faces of this release has."
+        fix = (
+            "Take the names that detect_faces of this release has, or install the release that the "
+            "program was written for."
+        )
     verb = "ignores" if is_ignored else "does not take"
     return error(
         f"{label(mtcnn)} {verb} {joined(names)} of {first.get('function')}() in {name}",
@@ -120,7 +129,9 @@ def _changed(mtcnn: Distribution, file: str, rows: list[tuple[Call, list[str]]])
         else f"The call ends with: TypeError: unexpected keyword argument '{names[0]}'.",
         cause="With mtcnn 1.0 the settings moved from the constructor to detect_faces.",
         fix=fix,
-        commands=['pip install "mtcnn>=1.0"'] if is_old else ['pip install "mtcnn<1.0"'],
+        commands=['pip install "mtcnn>=1.0"']
+        if is_old  # The old release needs pkg_resources, which newer setuptools no longer have.
+        else ['pip install "mtcnn<1.0" "setuptools<81"'],
         alternatives=True,
         requires=["mtcnn-missing-backend:mtcnn", "mtcnn-pkg-resources:mtcnn"],
     )

@@ -187,7 +187,7 @@ class Call(TypedDict, total=False):
     file: str
     line: int
     function: str  # "MTCNN" or "detect_faces"
-    arguments: dict[str, Any]  # given by name; the value where it is a number or text, else None
+    arguments: dict[str, Any]  # given by name; the value where it is a number, else None
     positional: int  # how many are given by place
 
 
