@@ -273,3 +273,55 @@ def test_files_of_arrays_are_never_unpickled(doctor: Doctor, tmp_path: Path) -> 
         "zip.npz": ["image-unreadable"],
     }
     assert answer.code == 1
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What is said of the portrait's order in bad light, in tints, and in both orders."""
+    import importlib.util
+
+    path = Path(__file__).parent.parent / "benchmarks" / "channel_order.py"
+    spec = importlib.util.spec_from_file_location("channel_order", path)
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    folder = tmp_path_factory.mktemp("orders")
+    image, face = portrait().astype(float), [[95.0, 30.0, 60.0, 80.0]]
+    chosen = {
+        "as photographed": ("plain",), "skin tones": ("very dark", "pale"),
+        "white light of 2500 to 20000 K": ("tungsten", "blue sky"),
+        "coloured light": ("blue",), "coloured light on the faces alone": ("blue", "deep blue"),
+        "tints and monochrome": ("monochrome", "strong sepia", "cyanotype"),
+        "backgrounds": ("red", "blue"),
+    }  # fmt: skip
+    for group, labels in chosen.items():
+        for label in labels:
+            varied = benchmark.rounded(benchmark.VARIATIONS[group][label](image, face))
+            stem = f"{group}-{label}".replace(" ", "_")
+            (folder / f"{stem}+RGB.png").write_bytes(encoded(varied, "PNG"))
+            reverse = numpy.ascontiguousarray(varied[:, :, ::-1])
+            (folder / f"{stem}+BGR.png").write_bytes(encoded(reverse, "PNG"))
+    done = subprocess.run(
+        [sys.executable, "-m", "mtcnn_doctor", "inspect", folder, *QUICK, "--format", "json"],
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    return {look["name"]: look["order"] for look in json.loads(done.stdout)["facts"]["looks"]}
+
+
+def test_the_order_is_never_wrong_where_it_is_claimed(orders: dict[str, str]) -> None:
+    assert len(orders) == 26
+    wrong = [
+        (name, answer)
+        for name, answer in orders.items()
+        if answer not in (name.rsplit("+", 1)[1].split(".")[0], "cannot tell")
+    ]
+    assert wrong == []
+    assert orders["as_photographed-plain+RGB.png"] == "RGB"
+    assert orders["as_photographed-plain+BGR.png"] == "BGR"
+
+
+def test_of_a_monochrome_or_tinted_print_nobody_can_tell(orders: dict[str, str]) -> None:
+    for name in ("monochrome", "strong_sepia", "cyanotype"):
+        for order in ("RGB", "BGR"):
+            assert orders[f"tints_and_monochrome-{name}+{order}.png"] == "cannot tell"
