@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mtcnn_doctor.facts import Environment, Gpu, Loaded, Packages, Python, Settings
 from mtcnn_doctor.model import Findings, check, error, info, warning
 
+from ._cuda import cuda_builds, devices_text, variable
 from ._installed import given, installed, label, local_label
 
 _NO_DRIVER = ("no-driver", "no-library")
-_HIDE_ALL = ("", "-1", "none", "nodevfiles")
-
-
-def _devices_text(gpu: Gpu) -> str:
-    names = [device.get("name") or "unnamed" for device in gpu.get("devices") or []]
-    return ", ".join(dict.fromkeys(names))
-
-
-def _visible_setting(environment: Environment | None) -> str | None:
-    """Return CUDA_VISIBLE_DEVICES, None where it is not set."""
-    variables = (environment or {}).get("variables") or {}
-    value = variables.get("CUDA_VISIBLE_DEVICES")
-    return None if value is None else value.strip()
-
-
-def _hides_all(value: str | None) -> bool:
-    return value is not None and value.lower() in _HIDE_ALL
-
-
-def _cuda_builds(
-    packages: Packages | None, torch: Loaded | None, tensorflow: Loaded | None
-) -> list[tuple[str, str]]:
-    """Return the frameworks that are CUDA builds, each with its CUDA release where known."""
-    found = []
-    torch_build = (torch or {}).get("build") or {}
-    tensorflow_build = (tensorflow or {}).get("build") or {}
-    present = installed(packages) if packages else {}
-    if "cuda" in torch_build:
-        if torch_build["cuda"]:
-            found.append(("torch", str(torch_build["cuda"])))
-    elif "torch" in present and local_label(present["torch"].get("version")).startswith("cu"):
-        found.append(("torch", local_label(present["torch"].get("version"))))
-    if tensorflow_build.get("is_cuda_build"):
-        found.append(("tensorflow", str(tensorflow_build.get("cuda_version") or "")))
-    if "onnxruntime-gpu" in present:
-        found.append(("onnxruntime-gpu", ""))
-    return found
+_SILENT = ("error", "no-answer")
 
 
 def _cpu_builds(
@@ -99,7 +62,7 @@ def gpu_none(
     build = (torch or {}).get("build") or {}
     if build.get("cuda_available") or (build.get("mps") or {}).get("available"):
         return
-    if gpu.get("device_nodes") or gpu.get("nvml") == "error":
+    if gpu.get("device_nodes") or gpu.get("nvml") in _SILENT:
         return  # something is there that does not answer: another check's case
     is_apple = python is not None and python.get("platform") == "darwin"
     if is_apple and python is not None and python.get("machine") == "arm64":
@@ -127,12 +90,14 @@ def gpu_driver_missing(
     packages: Packages | None = None,
     torch: Loaded | None = None,
     tensorflow: Loaded | None = None,
+    environment: Environment | None = None,
 ) -> Findings:
     """Tell a missing or broken driver.
 
     ## What it checks
     Whether the NVIDIA management library answers, where a framework is a CUDA build or a card is
-    on the bus.
+    on the bus. The driver is asked in a process of its own with a time limit; one that hangs, or
+    kills that process, is told with the function that it was asked last.
 
     ## Why it matters
     Without a driver a CUDA build computes on the CPU, and says so only when a device is asked
@@ -152,12 +117,23 @@ def gpu_driver_missing(
     has_card = "nvidia" in (gpu.get("pci_vendors") or []) or bool(
         [node for node in gpu.get("device_nodes") or [] if "nvidia" in node]
     )
-    builds = _cuda_builds(packages, torch, tensorflow)
-    names = ", ".join(name for name, _ in builds)
+    builds = cuda_builds(packages, torch, tensorflow)
+    names = ", ".join(build.name for build in builds)
     evidence = given(
         driver=gpu.get("nvml_error"), CUDA_builds=names or None, card_on_the_bus=has_card
     )
-    if state == "error":
+    if state == "no-answer":
+        kind = error if builds or expected else warning
+        yield kind(
+            f"the NVIDIA driver gives no answer: {gpu.get('nvml_error', '')}",
+            evidence=evidence,
+            effect="A program that asks the GPU may hang or die like this one.",
+            cause="The driver waits for a device that is lost or being reset, or its library and"
+            " kernel module do not fit together.",
+            fix="See what the kernel says (dmesg: NVRM, Xid); restart the machine, or the driver's"
+            " services. CUDA_VISIBLE_DEVICES=-1 keeps programs off the GPU until then.",
+        )
+    elif state == "error":
         kind = error if builds or expected else info
         yield kind(
             f"the NVIDIA driver does not answer: {gpu.get('nvml_error', 'unknown error')}",
@@ -170,11 +146,13 @@ def gpu_driver_missing(
             fix="Restart the machine; if that does not help, install the driver again.",
         )
     elif state in _NO_DRIVER and has_card and (builds or expected):
+        cause, fix = _without_driver(gpu, environment)
         yield error(
             "an NVIDIA card is there and its driver is not",
             evidence=evidence,
             effect="CUDA builds compute on the CPU.",
-            fix="Install the NVIDIA driver, or give the container access to the one of the host.",
+            cause=cause,
+            fix=fix,
         )
     elif state in _NO_DRIVER and has_card:
         yield info(
@@ -187,6 +165,29 @@ def gpu_driver_missing(
             evidence=evidence,
             effect="Nothing fails; a CPU build would be smaller.",
         )
+
+
+def _without_driver(gpu: Gpu, environment: Environment | None) -> tuple[str, str]:
+    """Return why a card may be there without a driver, and what to do about it."""
+    hidden = variable(environment, "NVIDIA_VISIBLE_DEVICES")
+    if gpu.get("wsl"):
+        return (
+            "WSL gets the driver's libraries from Windows, in /usr/lib/wsl/lib.",
+            "Install the NVIDIA driver in Windows, and none in the distribution; keep"
+            " /usr/lib/wsl/lib in the loader's configuration (ldconfig).",
+        )
+    if gpu.get("container"):
+        told = f" (NVIDIA_VISIBLE_DEVICES={hidden})" if hidden in ("void", "none", "") else ""
+        return (
+            f"The container was started without access to the driver of its host{told}.",
+            "Start it with the NVIDIA container toolkit: docker run --gpus all.",
+        )
+    if gpu.get("jetson"):
+        return (
+            "This is a Jetson: its driver is part of JetPack.",
+            "Install JetPack's packages, and the frameworks' builds for it, not those of PyPI.",
+        )
+    return "", "Install the NVIDIA driver, and restart the machine."
 
 
 @check("gpu-cpu-only-build", family="gpu", title="the frameworks are builds for the GPU")
@@ -216,7 +217,7 @@ def gpu_cpu_only_build(
     """
     if not gpu.get("devices"):
         return
-    another = bool(_cuda_builds(packages, torch, tensorflow))
+    another = bool(cuda_builds(packages, torch, tensorflow))
     expected = bool(settings and settings.get("expect_gpu"))
     kind = info if another and not expected else warning
     for name, text in _cpu_builds(packages, torch, tensorflow):
@@ -228,150 +229,13 @@ def gpu_cpu_only_build(
             else ['pip install "tensorflow[and-cuda]"']
         )
         yield kind(
-            f"{text} is a CPU build, and {_devices_text(gpu)} is here",
+            f"{text} is a CPU build, and {devices_text(gpu)} is here",
             about=name,
-            evidence={"devices": _devices_text(gpu), "build": text},
+            evidence={"devices": devices_text(gpu), "build": text},
             effect=f"{name} computes on the CPU.",
             fix="Install the CUDA build, unless the CPU is what you want.",
             commands=commands,
         )
-
-
-@check("gpu-not-visible", family="gpu", title="the frameworks see the GPU", level=2)
-def gpu_not_visible(
-    gpu: Gpu,
-    torch: Loaded | None = None,
-    tensorflow: Loaded | None = None,
-    environment: Environment | None = None,
-) -> Findings:
-    """Find CUDA builds that see no device although the driver does.
-
-    ## What it checks
-    Whether a CUDA build of torch or TensorFlow finds the device that the driver shows.
-
-    ## Why it matters
-    The framework goes on on the CPU, many times slower, without an error.
-
-    ## How to fix it
-    Read what the framework said (in the evidence): most often the driver is older than the CUDA
-    of the build, CUDA libraries are missing, or another copy of them is found first through
-    LD_LIBRARY_PATH.
-
-    ## Sources
-    - https://github.com/tensorflow/tensorflow/issues/63362
-    - https://github.com/pytorch/pytorch/issues/111469
-    """
-    if not gpu.get("devices") or _hides_all(_visible_setting(environment)):
-        return
-    rows = []
-    build = (torch or {}).get("build") or {}
-    if build.get("cuda") and build.get("cuda_available") is False:
-        said = "; ".join(build.get("warnings") or [])
-        rows.append(("torch", f"torch (CUDA {build['cuda']})", said))
-    build = (tensorflow or {}).get("build") or {}
-    if build.get("is_cuda_build") and build.get("devices") == []:
-        said = ((tensorflow or {}).get("stderr_tail") or "")[-400:]
-        rows.append(("tensorflow", f"TensorFlow (CUDA {build.get('cuda_version', '?')})", said))
-    for name, text, said in rows:
-        evidence = given(
-            devices=_devices_text(gpu),
-            driver=gpu.get("driver_version"),
-            CUDA_of_the_driver=gpu.get("cuda_driver_version"),
-            it_says=said or None,
-        )
-        yield error(
-            f"{text} does not see {_devices_text(gpu)}",
-            about=name,
-            evidence=evidence,
-            effect=f"{name} computes on the CPU.",
-            fix="Update the driver where it is older than the CUDA of the build; else install the"
-            " framework again together with its CUDA libraries, and look for other copies of them"
-            " on LD_LIBRARY_PATH.",
-            commands=['pip install "tensorflow[and-cuda]"'] if name == "tensorflow" else [],
-            requires=["gpu-driver-missing", "gpu-driver-too-old", "cuda-visible-devices"],
-        )
-
-
-def _unknown_entry(entry: str, gpu: Gpu) -> str | None:
-    """Return what is wrong with an entry of CUDA_VISIBLE_DEVICES, None if nothing is."""
-    devices = gpu.get("devices") or []
-    if entry.isdigit():
-        if int(entry) < len(devices):
-            return None
-        return f"{entry} is not among the indices 0 to {len(devices) - 1}"
-    if entry.startswith("GPU-"):
-        if any((device.get("uuid") or "").startswith(entry) for device in devices):
-            return None
-        return f"no device has the UUID {entry}"
-    if entry.startswith("MIG-"):
-        parts = [uuid for device in devices for uuid in device.get("mig_uuids") or []]
-        # Drivers before R470 name instances after their card: MIG-GPU-<uuid>/<gi>/<ci>.
-        if entry.startswith("MIG-GPU-") or any(uuid.startswith(entry) for uuid in parts):
-            return None
-        return f"no MIG instance has the UUID {entry}"
-    return f"{entry!r} is neither an index nor a UUID"
-
-
-def _faults(value: str, gpu: Gpu) -> Iterator[tuple[int, str]]:
-    for position, entry in enumerate(value.split(",")):
-        fault = _unknown_entry(entry.strip(), gpu)
-        if fault:
-            yield position, fault
-
-
-@check(
-    "cuda-visible-devices",
-    family="gpu",
-    title="CUDA_VISIBLE_DEVICES names devices that exist",
-)
-def cuda_visible_devices(
-    gpu: Gpu, environment: Environment, settings: Settings | None = None
-) -> Findings:
-    """Judge the variable CUDA_VISIBLE_DEVICES.
-
-    ## What it checks
-    Whether CUDA_VISIBLE_DEVICES hides all devices, or names one that does not exist.
-
-    ## Why it matters
-    CUDA reads the list up to the first entry that it does not know and hides everything from
-    there on. An empty value and -1 hide all devices: a way to ask for the CPU, and a common left
-    over of an earlier experiment.
-
-    ## How to fix it
-    Unset the variable, or set it to indices or UUIDs that ``nvidia-smi -L`` lists.
-
-    ## Sources
-    - https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#env-vars
-    """
-    value = _visible_setting(environment)
-    if value is None or not gpu.get("devices"):
-        return
-    expected = bool(settings and settings.get("expect_gpu"))
-    evidence = {"CUDA_VISIBLE_DEVICES": value, "devices": len(gpu["devices"])}
-    fix = "Unset the variable, or set it to what `nvidia-smi -L` lists."
-    if _hides_all(value):
-        kind = error if expected else warning
-        yield kind(
-            f'CUDA_VISIBLE_DEVICES="{value}" hides every GPU',
-            evidence=evidence,
-            effect="All frameworks compute on the CPU.",
-            fix=f"If that is not what you want: {fix[0].lower()}{fix[1:]}",
-        )
-        return
-    faults = list(_faults(value, gpu))
-    if not faults:
-        return
-    position, text = faults[0]
-    kind = error if position == 0 else warning
-    yield kind(
-        f'CUDA_VISIBLE_DEVICES="{value}": {text}',
-        evidence=evidence,
-        effect="All frameworks compute on the CPU."
-        if position == 0
-        else f"Only the first {position} of the list are seen.",
-        cause="CUDA hides every device from the first unknown entry on.",
-        fix=fix,
-    )
 
 
 @check("pynvml-deprecated", family="gpu", title="NVML is reached through nvidia-ml-py")

@@ -142,6 +142,7 @@ def _roots(name: str, module: str, text: str, packages: Packages | None) -> list
             f"numpy-abi:{key}",
             f"python-version:{key}",
             f"path-pollution:{key}",
+            f"gpu-libraries-missing:{key}",
             *known_faults(key),
         ]
     if name != "numpy":

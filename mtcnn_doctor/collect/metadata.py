@@ -24,6 +24,21 @@ def ask_host(request: Request, collected: Collected) -> None:
         return
     collected.take(ending)
     note_unfinished(collected, ending, HOST_PROBES)
+    _note_silent_driver(collected, ending)
+
+
+def _note_silent_driver(collected: Collected, ending: Ending) -> None:
+    """Say it where the driver of the GPU never came back from what it was asked last."""
+    gpu = collected.facts.get("gpu") or {}
+    if gpu.get("nvml") != "asked":
+        return
+    if ending.timed_out is not None:
+        what = f"did not return within {ending.limit_s:g} s"
+    else:
+        what = f"ended the process with {ending.signal or f'exit code {ending.exit_code}'}"
+    gpu.update(nvml="no-answer", nvml_error=f"{ending.step or 'the driver'} {what}")
+    with collected.lock:
+        collected.incomplete.append(f"gpu: {gpu['nvml_error']}")
 
 
 def ask_memory(request: Request, collected: Collected) -> None:

@@ -1,12 +1,11 @@
 import pytest
 from mtcnn_doctor.checks.gpu import (
-    cuda_visible_devices,
     gpu_cpu_only_build,
     gpu_driver_missing,
     gpu_none,
-    gpu_not_visible,
     pynvml_deprecated,
 )
+from mtcnn_doctor.checks.gpu_visible import cuda_visible_devices, gpu_not_visible
 
 from mtcnn_doctor.model import Severity
 

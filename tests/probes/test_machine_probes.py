@@ -213,37 +213,3 @@ def test_failures_of_nvml_are_told_apart(monkeypatch, kind, state):
 def test_no_binding(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pynvml", None)
     assert gpu.collect({})["nvml"] == "no-binding"
-
-
-def test_a_lost_card_does_not_hide_the_others(monkeypatch):
-    def handle(index):
-        if index == 0:
-            raise RuntimeError("GPU is lost")
-        return index
-
-    def unsupported(*_):
-        raise RuntimeError("Not Supported")
-
-    fake = types.SimpleNamespace(
-        nvmlInit=lambda: None,
-        nvmlShutdown=lambda: None,
-        nvmlSystemGetDriverVersion=lambda: b"580.65.06",
-        nvmlSystemGetCudaDriverVersion_v2=lambda: 13000,
-        nvmlDeviceGetCount=lambda: 2,
-        nvmlDeviceGetHandleByIndex=handle,
-        nvmlDeviceGetName=lambda _: "NVIDIA H200",
-        nvmlDeviceGetUUID=lambda _: b"GPU-1",
-        nvmlDeviceGetMemoryInfo=lambda _: types.SimpleNamespace(total=100, free=50),
-        nvmlDeviceGetCudaComputeCapability=lambda _: (9, 0),
-        nvmlDeviceGetMigMode=unsupported,
-    )
-    monkeypatch.setitem(__import__("sys").modules, "pynvml", fake)
-    facts = gpu.collect({})
-    assert facts["nvml"] == "ok"
-    assert facts["driver_version"] == "580.65.06"
-    assert facts["cuda_driver_version"] == "13.0"
-    lost, card = facts["devices"]
-    assert lost == {"index": 0, "error": "GPU is lost"}
-    assert card["compute_capability"] == "9.0"
-    assert card["memory_free"] == 50
-    assert "mig" not in card

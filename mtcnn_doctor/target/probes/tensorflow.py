@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from ._mapped import cuda_libraries
+
 
 def _devices(tensorflow: Any) -> list[dict[str, Any]]:
     found = []
@@ -48,6 +50,7 @@ def collect(orders: dict[str, Any]) -> dict[str, Any]:
     for ask in (
         lambda: _build_info(tensorflow),
         lambda: {"devices": _devices(tensorflow)},
+        lambda: {"cuda_libraries": cuda_libraries()},
     ):
         try:
             facts["build"].update(ask())

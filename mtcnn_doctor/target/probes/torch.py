@@ -6,6 +6,8 @@ import importlib
 import warnings
 from typing import Any
 
+from ._mapped import cuda_libraries
+
 
 def _bridge(torch: Any) -> str:
     """Return "ok" when an array goes to a tensor and back, else the error it met."""
@@ -32,6 +34,19 @@ def _mps(torch: Any) -> dict[str, bool]:
     return {"built": bool(backend.is_built()), "available": bool(backend.is_available())}
 
 
+def _cudnn(torch: Any) -> Any:
+    try:
+        return torch.backends.cudnn.version()
+    except RuntimeError as problem:
+        return str(problem)[:400]
+
+
+def _number(version: Any) -> int:
+    """Return (8, 9, 2) and (9, 1, 0) as cuDNN numbers them: 8902 and 90100."""
+    major, minor, patch = version
+    return int(major * (10000 if major >= 9 else 1000) + minor * 100 + patch)
+
+
 def collect(orders: dict[str, Any]) -> dict[str, Any]:
     """Return version, file, the bridge to NumPy, and the accelerators of the build."""
     torch = importlib.import_module("torch")
@@ -50,7 +65,8 @@ def collect(orders: dict[str, Any]) -> dict[str, Any]:
             ("hip", lambda: getattr(torch.version, "hip", None)),
             ("cuda_available", lambda: bool(torch.cuda.is_available())),
             ("arch_list", lambda: [str(name) for name in torch.cuda.get_arch_list()]),
-            ("cudnn", lambda: torch.backends.cudnn.version()),
+            ("cudnn", lambda: _cudnn(torch)),
+            ("cudnn_compiled", lambda: _number(torch._C._cudnn.getCompileVersion())),
             ("mps", lambda: _mps(torch)),
             ("threads", lambda: int(torch.get_num_threads())),
             ("interop_threads", lambda: int(torch.get_num_interop_threads())),
@@ -64,6 +80,10 @@ def collect(orders: dict[str, Any]) -> dict[str, Any]:
                 build["devices"] = _devices(torch)
             except Exception as problem:
                 build["devices_error"] = str(problem)[:300]
+    # torch refuses a cuDNN that does not go with the one it was compiled with, in an exception.
+    if isinstance(build.get("cudnn"), str):
+        build["cudnn_error"] = build.pop("cudnn")
+    build["cuda_libraries"] = cuda_libraries()
     if heard:
         build["warnings"] = [str(warning.message)[:400] for warning in heard[:5]]
     return facts
