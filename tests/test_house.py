@@ -29,8 +29,9 @@ DOORS = {DOOR, "isolated"}
 #: Room: the rooms (first name below mtcnn_doctor) that it may import. Imports run downward.
 MAY_IMPORT = {
     "model": set(),
-    "facts": set(),
     "facts_declared": set(),
+    "facts_gpu": set(),
+    "facts": {"facts_gpu"},
     "errors": set(),
     "backends": set(),
     "agreement": set(),
