@@ -18,6 +18,7 @@ _BROKEN = {
     "timeout": "does not start in time",
 }
 _MANY = 8
+_NAMED = 3
 
 
 def _kernels(jupyter: Jupyter, *states: str) -> Iterator[Kernel]:
@@ -248,8 +249,11 @@ def kernel_interpreter_mismatch(
             rest[_about(kernel, others)] = ", ".join(lines)
     if rest:
         number = "1 kernel runs" if len(rest) == 1 else f"{len(rest)} kernels run"
+        # A note shows its title alone: what differs has to stand there.
+        shown = "; ".join(f"{name}: {said}" for name, said in list(rest.items())[:_NAMED])
+        more = f"; and {len(rest) - _NAMED} more" if len(rest) > _NAMED else ""
         yield info(
-            f"{number} another interpreter than this one",
+            f"{number} another interpreter than this one ({shown}{more})",
             evidence=dict(list(rest.items())[:_MANY]),
             effect="what is found here does not hold for notebooks with such a kernel",
             fix="examine one with mtcnn-doctor check --kernel NAME",

@@ -106,6 +106,7 @@ def test_a_kernel_that_is_meant_to_be_another_is_only_mentioned(mismatch):
     (finding,) = mismatch(jupyter(OWN, OTHER))
     assert finding.severity is Severity.INFO
     said = finding.evidence["other"]
+    assert said in finding.title
     assert "Python 3.9.18 (here 3.11.7)" in said
     assert "numpy 1.26.4 (here 2.4.6)" in said
     assert "no mtcnn" in said
