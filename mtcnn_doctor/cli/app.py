@@ -16,6 +16,7 @@ from mtcnn_doctor.cli.jupyter import application as jupyter
 from mtcnn_doctor.cli.lint import lint
 from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
+from mtcnn_doctor.cli.pin import pin
 from mtcnn_doctor.cli.plan import plan
 from mtcnn_doctor.cli.weights import application as weights
 
@@ -53,6 +54,7 @@ def build() -> Any:
     app.command("inspect")(inspect)
     app.command("lint")(lint)
     app.command("matrix")(matrix)
+    app.command("pin")(pin)
     app.command("explain")(explain)
     app.command("export")(export)
     app.add_typer(weights(), name="weights")
