@@ -197,6 +197,7 @@ model.save("pnet.h5")
 """
 
 
+@pytest.mark.exhaustive
 def test_a_keras_model_is_read_from_all_three_of_its_formats(tmp_path):
     if importlib.util.find_spec("keras") is None:
         pytest.skip("no Keras here")

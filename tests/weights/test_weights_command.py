@@ -35,6 +35,7 @@ def test_inspect_names_the_published_networks_and_what_is_not_theirs(
     assert states == {"det1.npy": "html", "pnet.pkl": "read"}
 
 
+@pytest.mark.exhaustive
 def test_inspect_tries_networks_of_ones_own(doctor: Doctor, tmp_path: Path) -> None:
     own = changed("rnet", "face.bias", lambda bias: np.add(bias, [4, -4]))
     path = lz4_of(tmp_path, own, "rnet")
@@ -182,6 +183,7 @@ def bare_python(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_force_replaces(doctor: Doctor, tmp_path: Path) -> None:
     pnet, *_ = write(tmp_path, "mtcnn-1.0")
     target = save(tmp_path, "pnet.pt", b"old")
