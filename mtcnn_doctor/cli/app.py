@@ -18,6 +18,7 @@ from mtcnn_doctor.cli.list_checks import list_checks
 from mtcnn_doctor.cli.matrix import matrix
 from mtcnn_doctor.cli.pin import pin
 from mtcnn_doctor.cli.plan import plan
+from mtcnn_doctor.cli.sweep import sweep
 from mtcnn_doctor.cli.weights import application as weights
 
 
@@ -60,5 +61,6 @@ def build() -> Any:
     app.add_typer(weights(), name="weights")
     app.command("plan")(plan)
     app.add_typer(jupyter(), name="jupyter")
+    app.command("sweep")(sweep)
     app.command("list")(list_checks)
     return app

@@ -11,12 +11,11 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from mtcnn_doctor import pyramid
-from mtcnn_doctor.collect.choice import choose, installed_version, ready
 from mtcnn_doctor.collect.metadata import ask_host, ask_metadata
 from mtcnn_doctor.collect.request import Collected, Request
-from mtcnn_doctor.collect.subjects import installed_subject
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.examine import KillingChildren, Listener
+from mtcnn_doctor.investigate.plan_detector import detector_of
 from mtcnn_doctor.investigate.plan_fit import fitting
 from mtcnn_doctor.investigate.plan_time import Clock, Detector, measure
 from mtcnn_doctor.knowledge import memory as knowledge
@@ -72,7 +71,7 @@ def plan(request: PlanRequest) -> dict[str, Any]:
         ask_host(asked, collected)
         packages = collected.facts.get("packages") or {}
         width, height = request.size or _size_of(collected.facts.get("images") or (), request.image)
-        detector = _detector(request, packages)
+        detector = detector_of(request.target, request.backend, request.subject, packages)
         work = Workload(
             width,
             height,
@@ -97,32 +96,6 @@ def _size_of(images: Sequence[Mapping[str, Any]], path: Path | None) -> tuple[in
     if image.get("error"):
         raise UsageError(f"{path} cannot be decoded: {image['error']}; give WxH instead")
     return int(image["width"]), int(image["height"])
-
-
-def _detector(request: PlanRequest, packages: Mapping[str, Any]) -> Detector:
-    if request.subject is not None:
-        subject, version = installed_subject(request.subject, packages)
-        if subject is None:
-            raise UsageError(
-                f"{request.subject} is not installed in {request.target.python}; leave --subject "
-                "out, or name another interpreter with --python"
-            )
-        return Detector(subject.name, "subject", subject.module, version, subject.is_plugin)
-    named = [request.backend] if request.backend is not None else list(_FASTEST_FIRST)
-    for backend in choose(named, packages):
-        usable, reason = ready(backend, packages)
-        if usable is not None:
-            version = installed_version(backend, packages)
-            return Detector(backend.name, "backend", usable.module, version)
-        if request.backend is not None:
-            raise UsageError(
-                f"backend {backend.name} cannot be used in {request.target.python}: "
-                f"{reason or 'it is not installed'}"
-            )
-    raise UsageError(
-        f"{request.target.python} has none of the backends, NumPy included; name another "
-        "interpreter with --python"
-    )
 
 
 def _resized(work: Workload, size: tuple[int, int] | None) -> Workload:

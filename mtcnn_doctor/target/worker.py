@@ -136,6 +136,12 @@ def _cell(channel: Channel, orders: dict[str, Any]) -> None:
     cell.perform(channel, orders)
 
 
+def _sweep(channel: Channel, orders: dict[str, Any]) -> None:
+    from .tasks import sweep
+
+    sweep.perform(channel, orders)
+
+
 #: Imported only when ordered: a child that collects metadata must not load the cascade.
 TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "facts": _facts,
@@ -154,6 +160,7 @@ TASKS: dict[str, Callable[[Channel, dict[str, Any]], None]] = {
     "verify-export": _verify_export,
     "serve": _serve,
     "cell": _cell,
+    "sweep": _sweep,
     "decode": _decode,
     "arrays": _arrays,
     "look": _look,
