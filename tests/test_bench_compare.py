@@ -250,7 +250,8 @@ def test_other_weights_are_used(doctor: Doctor, tmp_path: Path) -> None:
 def test_weights_that_are_none(doctor: Doctor, tmp_path: Path) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"nothing of the kind")
-    answer = doctor("bench", "--backend", "numpy", *QUICK, "--weights", broken)
+    # Quiet: on a busy machine progress is told, too.
+    answer = doctor("bench", "--backend", "numpy", *QUICK, "--weights", broken, "--quiet")
     assert answer.code == 2
     assert answer.err.startswith("error: --weights ")
     assert "not a safetensors file" in answer.err
