@@ -34,6 +34,8 @@ def _note_silent_driver(collected: Collected, ending: Ending) -> None:
         return
     if ending.timed_out is not None:
         what = f"did not return within {ending.limit_s:g} s"
+        if ending.outlived_kill:
+            what += ", and its process could not be killed: it waits inside the kernel"
     else:
         what = f"ended the process with {ending.signal or f'exit code {ending.exit_code}'}"
     gpu.update(nvml="no-answer", nvml_error=f"{ending.step or 'the driver'} {what}")

@@ -67,7 +67,8 @@ def _gpu(report: Report) -> list[str]:
         return []
     devices = gpu.get("devices") or []
     if not devices:
-        return ["no NVIDIA GPU"]
+        silent = gpu.get("nvml") in ("error", "no-answer")
+        return ["the NVIDIA driver does not answer" if silent else "no NVIDIA GPU"]
     driver = gpu.get("driver_version")
     named = [f"{device.get('name')} {_gib(device.get('memory_total'))}" for device in devices]
     return named + ([f"driver {driver}"] if driver else [])

@@ -26,6 +26,7 @@ from mtcnn_doctor.sandbox.streams import (
     Lines,
     NarrowPipe,
     Pipe,
+    detach,
     inheritance,
     read_in_thread,
 )
@@ -37,6 +38,9 @@ _BOOTSTRAP = Path(__file__).resolve().parent.parent / "target" / "bootstrap.py"
 START_LIMIT_S = 30.0
 #: How long pipes may stay open after the death of the child before whoever holds them is killed.
 _DRAIN_S = 0.1
+#: How long a killed child may take to die. One that waits inside the kernel (for a driver, a disk
+#: or a network share) does not hear the signal before that lets it go.
+_DEATH_S = 5.0
 #: How long a hanging child gets to write its Python stack, and a debugger its native ones.
 _STACK_S = 0.3
 _DEBUGGER_S = 60.0
@@ -80,6 +84,7 @@ class Child:
         self._first_time = False
         self._death_time = 0.0
         self._cancelled = False
+        self._outlives_kill = False
         self._peak_of_dead: float | None = None
         self._sampled_peak: float | None = None
         self._sampled_rss: float | None = None
@@ -136,8 +141,8 @@ class Child:
             read_in_thread(answers.ours, lines.feed),
             read_in_thread(fault.ours, self._hear_fault),
             # Popen's own file objects would close the descriptors a second time.
-            read_in_thread(_detach(process.stdout), streams["stdout"].feed),
-            read_in_thread(_detach(process.stderr), streams["stderr"].feed),
+            read_in_thread(detach(process.stdout), streams["stdout"].feed),
+            read_in_thread(detach(process.stderr), streams["stderr"].feed),
         ]
         waiter = threading.Thread(target=self._wait, args=(process,), daemon=True)
         waiter.start()
@@ -147,11 +152,19 @@ class Child:
         go.close_ours()
         waiter.join(1.0)
         strays.forget_openmp(process.pid)
+        returncode = self._returncode_of(process)
         if not self._heard("hello"):
-            self._refuse(process.returncode, streams)
+            self._refuse(returncode, streams)
         return self._ending(
-            folder, process.returncode, timed_out, streams, counters, available, started, left
+            folder, returncode, timed_out, streams, counters, available, started, left
         )
+
+    def _returncode_of(self, process: subprocess.Popen[bytes]) -> int:
+        """Return the exit status; for a child that was killed and is not dead yet, the signal's."""
+        self._death_time = self._death_time or time.monotonic()
+        if process.returncode is None:
+            return -int(getattr(signal, "SIGKILL", 9))
+        return int(process.returncode)
 
     def _spawn(self, folder: Path, answers: Pipe, go: Pipe, fault: Pipe) -> subprocess.Popen[bytes]:
         environment = {**os.environ, **self.launch.environment, CHILD_VARIABLE: self._token}
@@ -238,6 +251,7 @@ class Child:
         phase, limit = "start", min(START_LIMIT_S, self.launch.timeout_s)
         deadline: float | None = time.monotonic() + limit
         timed_out: str | None = None
+        killed = 0.0
         while True:
             try:
                 wait = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -248,7 +262,10 @@ class Child:
                 if deadline is not None and time.monotonic() >= deadline and timed_out is None:
                     timed_out = phase
                     self._stop_hanging()
-                    deadline = None
+                    deadline, killed = None, time.monotonic()
+                if killed and time.monotonic() >= killed + _DEATH_S:
+                    self._outlives_kill = True
+                    return timed_out
                 continue
             if event == "exit":
                 return timed_out
@@ -463,14 +480,8 @@ class Child:
             lifetime_s=self._death_time - started,
             certificate_ms=(time.monotonic() - self._death_time) * 1000,
             strays_killed=strays,
+            outlived_kill=self._outlives_kill,
         )
-
-
-def _detach(stream: Any) -> int:
-    """Take the descriptor out of a raw file object, so that only the reader closes it."""
-    descriptor = os.dup(stream.fileno())
-    stream.close()
-    return descriptor
 
 
 def allow_children() -> None:

@@ -22,6 +22,7 @@ class Ending:
 
     ``returncode`` is the system's (negative for a signal), ``exit_code`` the shell's.
     ``completed`` says that the worker reported the end of its task before the process ended.
+    ``outlived_kill``: it hung, was killed and did not die, because it waits inside the kernel.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Ending:
     lifetime_s: float
     certificate_ms: float
     strays_killed: int
+    outlived_kill: bool = False
     exit_code: int = field(init=False)
     signal: str | None = field(init=False)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 #: What is kept of a text stream: its beginning and its end. A child may print gigabytes.
 HEAD_BYTES = 16 * 1024
@@ -127,6 +128,13 @@ class Lines:
         if len(self._rest) > LINE_BYTES:
             self._rest.clear()
             self._skipping = True
+
+
+def detach(stream: Any) -> int:
+    """Take the descriptor out of a raw file object, so that only the reader closes it."""
+    descriptor = os.dup(stream.fileno())
+    stream.close()
+    return descriptor
 
 
 def read_in_thread(descriptor: int, feed: Callable[[bytes], None]) -> threading.Thread:

@@ -138,6 +138,42 @@ def test_a_child_hanging_without_the_gil_is_stopped(customize: Customize) -> Non
     assert "collect" in [frame["function"] for frame in ending.python_frames]
 
 
+#: A tracer in a session of its own. The parent of a traced process is not told of its death before
+#: the tracer is, and this one never listens: to the doctor the process outlives every signal, as
+#: one that waits inside the kernel does.
+HELD = """
+r, w = os.pipe()
+libc = ctypes.CDLL(None)
+libc.prctl(0x59616D61, ctypes.c_ulong(2**64 - 1), 0, 0, 0)  # PR_SET_PTRACER, anybody
+me = os.getpid()
+if os.fork() == 0:
+    os.setsid()
+    for fd in set(range(256)) - {w}:
+        try:
+            os.close(fd)
+        except OSError:
+            pass
+    os.write(w, b"y" if libc.ptrace(0x4206, me, None, None) == 0 else b"n")  # PTRACE_SEIZE
+    time.sleep(60)
+    os._exit(0)
+print("held" if os.read(r, 1) == b"y" else "free", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="holds a process with ptrace as Linux does")
+def test_a_child_that_no_signal_ends_is_left_behind(customize: Customize) -> None:
+    ending = run(customize(in_probe(HELD)), probes=["python", "threads"], timeout_s=1.0)
+    if "free" in ending.stdout:
+        pytest.skip("processes may not be traced here")
+    assert ending.outlived_kill
+    assert ending.timed_out == "probe threads"
+    assert [fact["name"] for fact in ending.of("fact")] == ["python"]
+    assert ending.lifetime_s > 0
+    # The tracer carried the child's mark and was killed: nobody is left.
+    assert ending.strays_killed >= 1
+
+
 def test_a_hang_while_the_interpreter_starts(customize: Customize) -> None:
     ending = run(customize("import time; time.sleep(600)"), timeout_s=1.0)
     assert ending.timed_out == "start"
