@@ -161,14 +161,15 @@ def _compiled(build: Build) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     if isinstance(told, (list, tuple)) and told:
         found: dict[str, list[str]] = {"sm": [], "compute": []}
         for name in told:
-            # "sm_86", "sm_90a", "compute_90"
-            match = re.fullmatch(r"(sm|compute)_(\d+)(\d)[a-z]?", str(name))
-            if match:
+            # "sm_86", "sm_90a", "compute_90"; "compute_90a" is translated for no newer card.
+            match = re.fullmatch(r"(sm|compute)_(\d+)(\d)([a-z]?)", str(name))
+            if match and not (match[1] == "compute" and match[4]):
                 found[match[1]].append(f"{match[2]}.{match[3]}")
         return tuple(found["sm"]), tuple(found["compute"]), f"{build.name} itself"
     if build.name != "torch" or not build.cuda:
         return (), (), ""
-    wheel = torch_wheel(build.version, local_label(build.version))
+    label = local_label(build.version) or f"cu{build.cuda.replace('.', '')}"
+    wheel = torch_wheel(build.version, label)
     return (wheel.capabilities, wheel.ptx, wheel.source) if wheel else ((), (), "")
 
 

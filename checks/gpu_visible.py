@@ -2,21 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mtcnn_doctor.facts import Environment, Gpu, Loaded, Settings
 from mtcnn_doctor.model import Findings, check, error, warning
 
-from ._cuda import devices_text, hides_all, visible_setting
+from ._cuda import chosen, devices_text, hides_all, variable, visible_setting
 from ._installed import given
 
-_ROOTS = (
-    "gpu-driver-missing",
-    "gpu-driver-too-old",
-    "gpu-libraries-missing",
-    "gpu-arch-unsupported",
-    "cuda-visible-devices",
+#: Root causes: those of all frameworks, and those of the one that does not see the device.
+_ROOTS = ("gpu-driver-missing", "cuda-visible-devices")
+_OWN_ROOTS = (
+    "gpu-driver-too-old:{}",
+    "gpu-libraries-missing:{}",
+    "gpu-libraries-missing:{} (LD_LIBRARY_PATH)",
+    "gpu-cudnn-mismatch:{}",
 )
+
+
+def _obstacle(gpu: Gpu, environment: Environment | None) -> tuple[str, str]:
+    """Return what keeps CUDA from devices that the driver shows, and the remedy; "" if unknown."""
+    devices = gpu.get("devices") or []
+    capabilities = variable(environment, "NVIDIA_DRIVER_CAPABILITIES")
+    if capabilities and not {"compute", "all"} & {one.strip() for one in capabilities.split(",")}:
+        return (
+            f"The container was started with NVIDIA_DRIVER_CAPABILITIES={capabilities}, without"
+            " CUDA's part of the driver.",
+            "Start the container with NVIDIA_DRIVER_CAPABILITIES=compute,utility.",
+        )
+    if (gpu.get("driver_libraries") or {}).get("libcuda.so.1") == "":
+        return (
+            "The loader does not find libcuda.so.1, CUDA's part of the driver.",
+            "Bring /usr/lib/wsl/lib into the loader's configuration (ldconfig)."
+            if gpu.get("wsl")
+            else "Install the driver whole, with its libraries for computing.",
+        )
+    nodes = gpu.get("device_nodes") or []
+    if "/dev/nvidiactl" in nodes and "/dev/nvidia-uvm" not in nodes:
+        return (
+            "There is no /dev/nvidia-uvm, through which CUDA manages memory; NVML does not need"
+            " it.",
+            "Load its kernel module on the host (nvidia-modprobe -u -c=0, or modprobe nvidia-uvm)"
+            " and give the container the device.",
+        )
+    if devices and all(one.get("mig") and one.get("mig_uuids") == [] for one in devices):
+        return (
+            "MIG mode is on and no instance was made, so there is nothing to compute on.",
+            "Make an instance (nvidia-smi mig -cgi ... -C), or switch MIG mode off.",
+        )
+    if devices and all(one.get("compute_mode") == "prohibited" for one in devices):
+        return (
+            "The compute mode of the devices is Prohibited.",
+            "Set the mode back: nvidia-smi -c DEFAULT (as root).",
+        )
+    return "", ""
 
 
 @check("gpu-not-visible", family="gpu", title="the frameworks see the GPU", level=2)
@@ -29,7 +66,9 @@ def gpu_not_visible(
     """Find CUDA builds that see no device although the driver does.
 
     ## What it checks
-    Whether a CUDA build of torch or TensorFlow finds the device that the driver shows.
+    Whether a CUDA build of torch or TensorFlow finds the device that the driver shows; and where
+    it does not, whether CUDA's library, /dev/nvidia-uvm, an instance of MIG or a compute mode that
+    allows computing is missing.
 
     ## Why it matters
     The framework goes on on the CPU, many times slower, without an error.
@@ -61,44 +100,22 @@ def gpu_not_visible(
             CUDA_of_the_driver=gpu.get("cuda_driver_version"),
             it_says=said or None,
         )
+        cause, fix = _obstacle(gpu, environment)
         yield error(
             f"{text} does not see {devices_text(gpu)}",
             about=name,
             evidence=evidence,
             effect=f"{name} computes on the CPU.",
-            fix="Update the driver where it is older than the CUDA of the build; else install the"
+            cause=cause,
+            fix=fix
+            or "Update the driver where it is older than the CUDA of the build; else install the"
             " framework again together with its CUDA libraries, and look for other copies of them"
             " on LD_LIBRARY_PATH.",
-            commands=['pip install "tensorflow[and-cuda]"'] if name == "tensorflow" else [],
-            requires=_ROOTS,
+            commands=['pip install "tensorflow[and-cuda]"']
+            if name == "tensorflow" and not cause
+            else [],
+            requires=[*_ROOTS, *(root.format(name) for root in _OWN_ROOTS)],
         )
-
-
-def _unknown_entry(entry: str, gpu: Gpu) -> str | None:
-    """Return what is wrong with an entry of CUDA_VISIBLE_DEVICES, None if nothing is."""
-    devices = gpu.get("devices") or []
-    if entry.isdigit():
-        if int(entry) < len(devices):
-            return None
-        return f"{entry} is not among the indices 0 to {len(devices) - 1}"
-    if entry.startswith("GPU-"):
-        if any((device.get("uuid") or "").startswith(entry) for device in devices):
-            return None
-        return f"no device has the UUID {entry}"
-    if entry.startswith("MIG-"):
-        parts = [uuid for device in devices for uuid in device.get("mig_uuids") or []]
-        # Drivers before R470 name instances after their card: MIG-GPU-<uuid>/<gi>/<ci>.
-        if entry.startswith("MIG-GPU-") or any(uuid.startswith(entry) for uuid in parts):
-            return None
-        return f"no MIG instance has the UUID {entry}"
-    return f"{entry!r} is neither an index nor a UUID"
-
-
-def _faults(value: str, gpu: Gpu) -> Iterator[tuple[int, str]]:
-    for position, entry in enumerate(value.split(",")):
-        fault = _unknown_entry(entry.strip(), gpu)
-        if fault:
-            yield position, fault
 
 
 @check(
@@ -112,7 +129,8 @@ def cuda_visible_devices(
     """Judge the variable CUDA_VISIBLE_DEVICES.
 
     ## What it checks
-    Whether CUDA_VISIBLE_DEVICES hides all devices, or names one that does not exist.
+    Whether CUDA_VISIBLE_DEVICES hides all devices, or names one that does not exist: indices,
+    UUIDs or their beginnings, instances of MIG; entries that are there twice or fit two devices.
 
     ## Why it matters
     CUDA reads the list up to the first entry that it does not know and hides everything from
@@ -123,7 +141,8 @@ def cuda_visible_devices(
     Unset the variable, or set it to indices or UUIDs that ``nvidia-smi -L`` lists.
 
     ## Sources
-    - https://docs.nvidia.com/cuda/cuda-c-programming-guide/index.html#env-vars
+    - https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html
+    - https://github.com/pytorch/pytorch/blob/main/torch/cuda/__init__.py
     """
     value = visible_setting(environment)
     if value is None or not gpu.get("devices"):
@@ -140,17 +159,18 @@ def cuda_visible_devices(
             fix=f"If that is not what you want: {fix[0].lower()}{fix[1:]}",
         )
         return
-    faults = list(_faults(value, gpu))
-    if not faults:
+    seen, text, position = chosen(value, gpu)
+    if not text:
         return
-    position, text = faults[0]
-    kind = error if position == 0 else warning
+    kind = error if not seen else warning
     yield kind(
         f'CUDA_VISIBLE_DEVICES="{value}": {text}',
         evidence=evidence,
         effect="All frameworks compute on the CPU."
-        if position == 0
+        if not seen
         else f"Only the first {position} of the list are seen.",
-        cause="CUDA hides every device from the first unknown entry on.",
+        cause=""
+        if " twice" in text
+        else "CUDA hides every device from the first unknown entry on.",
         fix=fix,
     )

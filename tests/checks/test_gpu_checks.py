@@ -154,6 +154,68 @@ def test_cuda_visible_devices_that_names_devices(judge, value):
     assert judge(cuda_visible_devices, gpu=CARD, environment=environment) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "severity", "text"),
+    [
+        ("0,0", Severity.ERROR, "twice"),
+        ("1,0,1", Severity.ERROR, "twice"),
+        ("GPU-1111,GPU-1111", Severity.ERROR, "twice"),
+        ("GPU-1111,0", Severity.ERROR, "twice"),
+        ("GPU-", Severity.ERROR, "2 devices have a UUID that begins with GPU-"),
+        ('"0"', Severity.ERROR, "quotation marks"),
+        ("-1,0", Severity.ERROR, "-1"),
+        ("0,-1,1", Severity.WARNING, "-1"),
+        ("MIG-GPU-9999/1/0", Severity.ERROR, "MIG"),
+    ],
+)
+def test_cuda_visible_devices_of_every_form(problems, value, severity, text):
+    environment = {"variables": {"CUDA_VISIBLE_DEVICES": value}}
+    [finding] = problems(cuda_visible_devices, gpu=CARD, environment=environment)
+    assert finding.severity is severity
+    assert text in finding.title
+
+
+@pytest.mark.parametrize("value", ["0,", "1gpu", "+0", "MIG-GPU-1111-2222/1/0"])
+def test_cuda_reads_more_than_it_says(judge, value):
+    environment = {"variables": {"CUDA_VISIBLE_DEVICES": value}}
+    assert judge(cuda_visible_devices, gpu=CARD, environment=environment) == []
+
+
+def test_two_instances_of_one_card(judge):
+    mig = {**CARD, "devices": [{"mig": True, "mig_uuids": ["MIG-aaaa", "MIG-bbbb"]}]}
+    environment = {"variables": {"CUDA_VISIBLE_DEVICES": "MIG-aaaa,MIG-bbbb"}}
+    assert judge(cuda_visible_devices, gpu=mig, environment=environment) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "variables", "text"),
+    [
+        ({}, {"NVIDIA_DRIVER_CAPABILITIES": "utility"}, "NVIDIA_DRIVER_CAPABILITIES"),
+        ({"driver_libraries": {"libcuda.so.1": ""}}, {}, "libcuda.so.1"),
+        ({"device_nodes": ["/dev/nvidia0", "/dev/nvidiactl"]}, {}, "nvidia-uvm"),
+        ({"devices": [{"mig": True, "mig_uuids": []}]}, {}, "no instance"),
+        ({"devices": [{"compute_mode": "prohibited"}]}, {}, "Prohibited"),
+    ],
+)
+def test_why_cuda_does_not_reach_the_device(problems, change, variables, text):
+    nodes = [*CARD["device_nodes"], "/dev/nvidia-uvm"]
+    whole = {**CARD, "device_nodes": nodes, "driver_libraries": {"libcuda.so.1": "/lib/libcuda"}}
+    environment = {"variables": {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}}
+    [finding] = problems(gpu_not_visible, gpu=whole, torch=BLIND, environment=environment)
+    assert finding.cause == ""
+    environment = {"variables": variables}
+    gpu = {**whole, **change}
+    [finding] = problems(gpu_not_visible, gpu=gpu, torch=BLIND, environment=environment)
+    assert text in finding.cause
+    assert finding.remedy.text
+
+
+def test_libraries_that_another_framework_lacks_excuse_nothing(problems):
+    [finding] = problems(gpu_not_visible, gpu=CARD, torch=BLIND)
+    assert "gpu-libraries-missing:torch" in finding.requires
+    assert "gpu-libraries-missing" not in finding.requires
+
+
 def test_cuda_visible_devices_unset_or_without_a_gpu(judge):
     assert judge(cuda_visible_devices, gpu=CARD, environment={"variables": {}}) == []
     hidden = {"variables": {"CUDA_VISIBLE_DEVICES": "-1"}}

@@ -76,6 +76,29 @@ def test_the_driver_is_told_without_importing(problems, installed):
     assert finding.evidence["CUDA of the driver"] == "12.4"
 
 
+def test_the_cuda_of_a_torch_without_a_label(judge, problems, installed):
+    """From PyPI its version does not say; the libraries that came with it do."""
+    brought = "torch==2.13.0: nvidia-cudnn-cu13==9.20.0.48 ; platform_system == 'Linux'"
+    with_libraries = installed(brought, "nvidia-cudnn-cu13==9.20.0.48")
+    [finding] = problems(gpu_driver_too_old, gpu=card(), packages=with_libraries)
+    assert finding.evidence["CUDA of the build"] == "13.0"
+    old = card("580.65.06", "13.0", capability="6.1")
+    [finding] = problems(gpu_arch_unsupported, gpu=old, packages=with_libraries)
+    assert "6.1" in finding.title
+    # The same metadata where the marker did not hold: no CUDA came with it.
+    assert judge(gpu_driver_too_old, gpu=card(), packages=installed(brought)) == []
+    # What the build says of itself goes before what lies beside it.
+    own = {"state": "ok", "version": "2.13.0", "build": {"cuda": None}}
+    assert judge(gpu_driver_too_old, gpu=card(), packages=with_libraries, torch=own) == []
+
+
+def test_code_that_is_translated_for_no_newer_card(problems):
+    build = torch("12.8", sees=True, arch_list=["sm_90a", "compute_90a"])
+    gpu = card("580.65.06", "13.0", capability="12.0")
+    [finding] = problems(gpu_arch_unsupported, gpu=gpu, torch=build)
+    assert "12.0" in finding.title
+
+
 def test_drivers_that_will_do(judge):
     assert judge(gpu_driver_too_old, gpu=card(), torch=torch("12.8", sees=False)) == []
     # Compatibility packages let an old driver run newer builds: what is seen works.
