@@ -410,5 +410,6 @@ def _judged_size(name: str, width: int, height: int, usable: int | None) -> Find
         fix=f"Detect on a copy of {smaller}: image = cv2.resize(image, None, fx={1 / factor:.4f}, "
         f"fy={1 / factor:.4f}, interpolation=cv2.INTER_AREA), and divide the boxes by the same "
         f"number. Faces of less than {MIN_FACE * factor:.0f} pixels of the original are lost.",
-        requires=root,
+        # Where the detectors that would run are known, their memory is told more exactly.
+        requires=[*root, "ram-headroom"],
     )
