@@ -13,10 +13,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
-from mtcnn_doctor.facts import Distribution
+from mtcnn_doctor.facts import Distribution, Packages
 from mtcnn_doctor.knowledge import releases
 
-from ._installed import PROVIDERS, is_planned, providers_of, version_of
+from ._installed import PROVIDERS, installed, is_planned, providers_of, version_of
 
 Installed = Mapping[str, Distribution]
 
@@ -87,6 +87,19 @@ def _parsed(lines: Iterable[str], extras: set[str]) -> Iterator[Requirement]:
             yield requirement
 
 
+#: The graph made last, and of what: several checks ask the same of the same facts.
+_latest: list[tuple[Packages, Mapping[str, str], Graph]] = []
+
+
+def graph_of(packages: Packages, markers: Mapping[str, str]) -> Graph:
+    """Return who requires whom among the packages of a target, made once for all checks."""
+    for known, under, graph in _latest:
+        if known is packages and under is markers:
+            return graph
+    _latest[:] = [(packages, markers, Graph(installed(packages), markers))]
+    return _latest[0][2]
+
+
 class Graph:
     """Who requires whom in the target, with the extras that somebody asked for."""
 
@@ -94,6 +107,7 @@ class Graph:
         self.packages = completed(packages)
         self.markers = markers
         self._extras: dict[str, set[str]] = {key: set() for key in self.packages}
+        self._known: dict[str, list[Requirement]] = {}
         self._follow_extras()
 
     def _follow_extras(self) -> None:
@@ -105,16 +119,21 @@ class Graph:
                     asked = self._extras.get(canonicalize_name(requirement.name))
                     if asked is not None and not requirement.extras <= asked:
                         asked |= requirement.extras
+                        self._known.pop(str(canonicalize_name(requirement.name)), None)
                         changed = True
 
-    def requirements(self, key: str) -> Iterator[Requirement]:
-        """Yield the requirements of a distribution that hold here."""
-        extras = self._extras.get(key, set())
-        lines = (self.packages.get(key) or {}).get("requires") or []
-        wanted = {str(canonicalize_name(extra)) for extra in extras}
-        for requirement in _parsed(lines, wanted):
-            if _applies(requirement, self.markers, extras):
-                yield requirement
+    def requirements(self, key: str) -> list[Requirement]:
+        """Return the requirements of a distribution that hold here."""
+        if key not in self._known:
+            extras = self._extras.get(key, set())
+            lines = (self.packages.get(key) or {}).get("requires") or []
+            wanted = {str(canonicalize_name(extra)) for extra in extras}
+            self._known[key] = [
+                requirement
+                for requirement in _parsed(lines, wanted)
+                if _applies(requirement, self.markers, extras)
+            ]
+        return self._known[key]
 
     def provider(self, key: str) -> str | None:
         """Return the installed distribution that fills a requirement, itself if it is there."""

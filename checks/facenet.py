@@ -8,8 +8,8 @@ from mtcnn_doctor.facts import Packages, Python
 from mtcnn_doctor.knowledge import loose_pins
 from mtcnn_doctor.model import Finding, Findings, check, error, skip, warning
 
-from ._graph import Conflict, Graph, owner
-from ._installed import installed, is_planned, joined, label, series
+from ._graph import Conflict, Graph, graph_of, owner
+from ._installed import is_planned, joined, label, series
 
 
 @check("facenet-pins", family="frameworks", title="the pins of facenet-pytorch are kept")
@@ -38,7 +38,7 @@ def facenet_pins(packages: Packages, python: Python) -> Findings:
     if not markers:
         yield skip("the marker environment of the target is not known")
         return
-    graph = Graph(installed(packages), markers)
+    graph = graph_of(packages, markers)
     facenet = graph.packages.get("facenet-pytorch")
     if facenet is None:
         return

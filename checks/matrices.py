@@ -12,10 +12,9 @@ from mtcnn_doctor.knowledge import releases
 from mtcnn_doctor.knowledge.issues import Issue
 from mtcnn_doctor.model import Finding, Findings, check, error, info, skip, warning
 
-from ._graph import Conflict, Graph, owner, release_of
+from ._graph import Conflict, Graph, graph_of, owner, release_of
 from ._installed import (
     PROVIDERS,
-    installed,
     is_loaded,
     is_planned,
     joined,
@@ -73,7 +72,7 @@ def tensorflow_version_matrix(
     if not markers:
         yield skip("the marker environment of the target is not known")
         return
-    graph = Graph(installed(packages), markers)
+    graph = graph_of(packages, markers)
     is_proven = is_loaded(tensorflow) is True
     for key in sorted(PROVIDERS["tensorflow"] & graph.packages.keys()):
         distribution = graph.packages[key]
@@ -133,7 +132,7 @@ def torch_version_matrix(
     if not markers:
         yield skip("the marker environment of the target is not known")
         return
-    graph = Graph(installed(packages), markers)
+    graph = graph_of(packages, markers)
     distribution = graph.packages.get("torch")
     if distribution is None:
         return

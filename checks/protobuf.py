@@ -8,8 +8,8 @@ from mtcnn_doctor.facts import Distribution, Environment, Loaded, Packages, Pyth
 from mtcnn_doctor.knowledge.issues import Issue
 from mtcnn_doctor.model import Finding, Findings, check, error, info, skip, warning
 
-from ._graph import Conflict, Graph, major, owner
-from ._installed import PROVIDERS, installed, is_loaded, label, version_of
+from ._graph import Conflict, Graph, graph_of, major, owner
+from ._installed import PROVIDERS, is_loaded, label, version_of
 from ._known import holding, machine_of
 
 # protobuf 3.20.2 is where generated code of before 3.19 is refused (4.21 on other branches).
@@ -50,7 +50,7 @@ def protobuf_mismatch(
     if not markers:
         yield skip("the marker environment of the target is not known")
         return
-    graph = Graph(installed(packages), markers)
+    graph = graph_of(packages, markers)
     protobuf = graph.packages.get("protobuf")
     if protobuf is None:
         return

@@ -11,7 +11,7 @@ from mtcnn_doctor.facts import Distribution, Loaded, Packages, Python
 from mtcnn_doctor.knowledge import companion_series
 from mtcnn_doctor.model import Finding, Findings, check, error, info, skip, warning
 
-from ._graph import Conflict, Graph, owner
+from ._graph import Conflict, Graph, graph_of, owner
 from ._installed import FRAMEWORKS, PROVIDERS, installed, is_loaded, joined, label, of_interest
 
 
@@ -67,7 +67,7 @@ def requirement_conflict(
         yield skip("the marker environment of the target is not known")
         return
     present = installed(packages)
-    graph = Graph(present, markers)
+    graph = graph_of(packages, markers)
     core = {key for key in present if of_interest(key)}
     reach = {key: graph.closure({key}) for key in sorted(core)}
     states = {

@@ -84,6 +84,7 @@ def test_nan_is_traced_to_its_layer(doctor: Doctor, facenet: Path, patch_module:
     assert "layer conv2 makes NaN or infinity" in found["evidence"]["first difference"]
 
 
+@pytest.mark.exhaustive
 def test_noise_in_the_r_net_of_mtcnn(doctor: Doctor, packages: Path, patch_module: Patch) -> None:
     pytest.importorskip("tensorflow")
     noisy = patch_module(
@@ -127,6 +128,7 @@ def test_same_padding_in_mtcnn(doctor: Doctor, packages: Path, patch_module: Pat
     assert divergence["layer_shape"][2] == divergence["layer_expected_shape"][2] + 2
 
 
+@pytest.mark.exhaustive
 def test_bgr_in_mtcnn(doctor: Doctor, packages: Path, patch_module: Patch) -> None:
     pytest.importorskip("tensorflow")
     turned = patch_module(
@@ -142,6 +144,7 @@ def test_bgr_in_mtcnn(doctor: Doctor, packages: Path, patch_module: Patch) -> No
     assert "BGR" in found["cause"]
 
 
+@pytest.mark.exhaustive
 def test_same_padding_in_facenet(doctor: Doctor, facenet: Path, patch_module: Patch) -> None:
     pytest.importorskip("torch")
     padded = patch_module(

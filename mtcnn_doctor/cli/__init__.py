@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
 
         gc.enable()
         try:
-            result = build()(args=list(arguments), standalone_mode=True)
+            result = build(arguments)(args=list(arguments), standalone_mode=True)
         finally:
             sys.stdout.flush()
     except UsageError as error:

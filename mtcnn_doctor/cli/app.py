@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from mtcnn_doctor import __version__
-from mtcnn_doctor.cli.bench import bench
-from mtcnn_doctor.cli.check import check
-from mtcnn_doctor.cli.explain import explain
-from mtcnn_doctor.cli.export import export
-from mtcnn_doctor.cli.inspect import inspect
-from mtcnn_doctor.cli.jupyter import application as jupyter
-from mtcnn_doctor.cli.lint import lint
-from mtcnn_doctor.cli.list_checks import list_checks
-from mtcnn_doctor.cli.matrix import matrix
-from mtcnn_doctor.cli.pin import pin
-from mtcnn_doctor.cli.plan import plan
-from mtcnn_doctor.cli.sweep import sweep
-from mtcnn_doctor.cli.weights import application as weights
+
+#: The commands in the order of the help: module, and what in it is the command.
+_COMMANDS = {
+    "check": ("check", "check"),
+    "bench": ("bench", "bench"),
+    "inspect": ("inspect", "inspect"),
+    "lint": ("lint", "lint"),
+    "matrix": ("matrix", "matrix"),
+    "pin": ("pin", "pin"),
+    "explain": ("explain", "explain"),
+    "export": ("export", "export"),
+    "weights": ("weights", "application"),
+    "plan": ("plan", "plan"),
+    "jupyter": ("jupyter", "application"),
+    "sweep": ("sweep", "sweep"),
+    "list": ("list_checks", "list_checks"),
+}
 
 
 def _version(asked: bool) -> None:
@@ -39,8 +45,12 @@ def _main(
     """Finds out why MTCNN face detection crashes, hangs, finds nothing or the wrong thing."""
 
 
-def build() -> Any:
-    """Return the application, ready to be called with arguments."""
+def build(arguments: Sequence[str] = ()) -> Any:
+    """Return the application, ready to be called with arguments.
+
+    Of these the first is enough to know that a command's module is the only one needed; loading
+    all of them takes longer than the quickest examination.
+    """
     app = typer.Typer(
         name="mtcnn-doctor",
         no_args_is_help=True,
@@ -50,17 +60,12 @@ def build() -> Any:
         rich_markup_mode=None,
     )
     app.callback()(_main)
-    app.command("check")(check)
-    app.command("bench")(bench)
-    app.command("inspect")(inspect)
-    app.command("lint")(lint)
-    app.command("matrix")(matrix)
-    app.command("pin")(pin)
-    app.command("explain")(explain)
-    app.command("export")(export)
-    app.add_typer(weights(), name="weights")
-    app.command("plan")(plan)
-    app.add_typer(jupyter(), name="jupyter")
-    app.command("sweep")(sweep)
-    app.command("list")(list_checks)
+    first = arguments[0] if arguments else ""
+    for name in [first] if first in _COMMANDS else _COMMANDS:
+        module, attribute = _COMMANDS[name]
+        command = getattr(importlib.import_module(f"mtcnn_doctor.cli.{module}"), attribute)
+        if attribute == "application":
+            app.add_typer(command(), name=name)
+        else:
+            app.command(name)(command)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -129,7 +129,7 @@ def known_issues(
 
 def holds(row: Issue, machine: Machine) -> bool:
     """Whether all conditions of a row but its trigger are met."""
-    installed = {str(canonicalize_name(key)): value for key, value in machine.installed.items()}
+    installed = {_normal(key): value for key, value in machine.installed.items()}
     if row.planned:
         installed = {key: version for key, version in installed.items() if key in machine.planned}
     return (
@@ -141,6 +141,12 @@ def holds(row: Issue, machine: Machine) -> bool:
         and _gpu(row, machine)
         and (not row.variant or machine.variants.get(row.package) in row.variant)
     )
+
+
+@lru_cache(maxsize=4096)
+def _normal(name: str) -> str:
+    """Return a normalised name; each is asked for once a row."""
+    return str(canonicalize_name(name))
 
 
 def _affected(row: Issue, machine: Machine, installed: Mapping[str, str]) -> bool:
