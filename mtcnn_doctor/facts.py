@@ -266,6 +266,7 @@ class Look(TypedDict, total=False):
     height: int
     faces: list[dict[str, Any]]
     faces_swapped: int  # with the channels in reverse
+    faces_published: int  # where ``faces`` are those of the user's own networks
     colours: dict[str, Any]  # see target/tasks/colours.py
     order: str  # "RGB", "BGR", "cannot tell", by the colours
     turned: dict[str, Any] | None  # {"quarters", "faces"}: found only when turned

@@ -325,3 +325,31 @@ def test_of_a_monochrome_or_tinted_print_nobody_can_tell(orders: dict[str, str])
     for name in ("monochrome", "strong_sepia", "cyanotype"):
         for order in ("RGB", "BGR"):
             assert orders[f"tints_and_monochrome-{name}+{order}.png"] == "cannot tell"
+
+
+def test_faces_of_other_networks_stand_beside_the_published_ones(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    import mtcnn_doctor
+
+    weights = Path(mtcnn_doctor.__file__).parent / "target" / "reference" / "weights.safetensors"
+    content = weights.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    bias = json.loads(content[8 : 8 + length])
+    name = next(key for key in bias if key.startswith("onet") and bias[key]["shape"] == [2])
+    start, stop = (8 + length + place for place in bias[name]["data_offsets"])
+    blind = tmp_path / "blind.safetensors"
+    # O-Net is made sure that nothing is a face.
+    numbers = numpy.array([100, -100], numpy.float32).tobytes()
+    assert stop - start == len(numbers)
+    blind.write_bytes(content[:start] + numbers + content[stop:])
+    answer = doctor("inspect", PORTRAIT, *QUICK, "--weights", blind, "--format", "json")
+    [look] = answer.report["facts"]["looks"]
+    assert (look["faces"], look["faces_published"]) == ([], 1)
+    text = doctor("inspect", PORTRAIT, *QUICK, "--weights", blind)
+    assert "0 faces with these weights, 1 with the published ones" in text.out
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(b"nothing of the kind")
+    refused = doctor("inspect", PORTRAIT, *QUICK, "--weights", broken, "--quiet")
+    assert refused.code == 2
+    assert refused.err.startswith("error: --weights ")

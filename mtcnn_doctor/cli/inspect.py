@@ -53,6 +53,7 @@ def inspect(
         ),
     ] = None,
     subject: options.SubjectOption = None,
+    weights: options.WeightsOption = None,
     select: Annotated[
         list[str] | None, typer.Option("--select", metavar="ID", help="Only these ids or patterns.")
     ] = None,
@@ -96,6 +97,7 @@ def inspect(
                 items=items,
                 subjects=options.subjects(subject or (), ("all",)),
                 decoders=[one.value for one in decoder or Decoder],
+                weights=options.weights(weights),
                 draw=None if draw is None else draw.absolute(),
                 timeout_s=limit,
                 command=command,

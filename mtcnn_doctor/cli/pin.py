@@ -35,7 +35,8 @@ def pin(
     python_version: options.PythonVersionOption = None,
     platform: options.PlatformOption = None,
     resolve: Annotated[
-        bool, typer.Option("--resolve", help="Let uv say whether it can be installed (network).")
+        bool,
+        typer.Option("--resolve", help="Let uv or pip try it (network)."),
     ] = False,
     timeout: options.TimeoutOption = None,
     format: Annotated[
@@ -72,10 +73,10 @@ def pin(
     lines = list(found.lines)
     if format is PinFormat.TEXT:
         asked = ", ".join([*subjects, *backends])
-        state = {None: "not asked of an installer (--resolve)", True: "uv can install it",
-                 False: f"uv cannot install it: {found.said}"}[found.resolved]  # fmt: skip
+        state = {None: "not asked of an installer (--resolve)", True: "it can be installed",
+                 False: f"it cannot be installed: {found.said}"}[found.resolved]  # fmt: skip
         lines = [f"# {asked} for {place.name}, from the knowledge base; {state}", *lines]
     elif found.resolved is False:
-        typer.echo(f"uv cannot install it: {found.said}", err=True)
+        typer.echo(f"it cannot be installed: {found.said}", err=True)
     options.write("\n".join(lines) + "\n", output)
     raise typer.Exit(code)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import platform as machine
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -16,7 +20,7 @@ from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.knowledge import numpy2_support
 from mtcnn_doctor.knowledge.catalogue import Release, requirement, usual
 from mtcnn_doctor.knowledge.issues import Machine, known_issues
-from mtcnn_doctor.knowledge.place import Place
+from mtcnn_doctor.knowledge.place import Place, platform_of
 from mtcnn_doctor.knowledge.resolve import Search, Undecided, Want, pinned
 
 BACKENDS = ("numpy", "torch", "tensorflow", "onnxruntime", "opencv", "openvino", "litert")
@@ -122,31 +126,50 @@ def _sound(place: Place, release: Release, beside: Mapping[str, Release]) -> boo
 def resolved(found: Pins, place: Place) -> Pins:
     """Ask an installer whether it can install the releases; this uses the network.
 
+    uv answers for every place; without it pip does for the doctor's own Python and platform.
+
     Raises:
         UsageError: no installer that can answer for that place.
     """
-    command = _command(place)
-    try:
-        done = subprocess.run(
-            command, input="\n".join(found.lines) + "\n", capture_output=True, text=True,
-            timeout=_RESOLVE_S, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return Pins(found.lines, False, f"{command[0]} did not answer in {_RESOLVE_S:.0f} s")
-    except OSError as error:
-        raise UsageError(f"--resolve: {command[0]} cannot be started: {error.strerror}") from error
+    with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
+        file = Path(folder) / "requirements.txt"
+        file.write_text("\n".join(found.lines) + "\n", encoding="utf-8")
+        command = _command(place, str(file))
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_RESOLVE_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Pins(found.lines, False, f"{command[0]} did not answer in {_RESOLVE_S:.0f} s")
+        except OSError as error:
+            raise UsageError(
+                f"--resolve: {command[0]} cannot be started: {error.strerror}"
+            ) from error
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     said = re.sub(r"\s+", " ", " ".join(lines))[-600:]
     return Pins(found.lines, done.returncode == 0, "" if done.returncode == 0 else said)
 
 
-def _command(place: Place) -> list[str]:
-    uv = shutil.which("uv") or shutil.which("uv", path=str(sys.prefix) + "/bin")
+def _command(place: Place, file: str) -> list[str]:
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     platform = _UV.get(place.platform)
     if uv is not None and platform is not None and not place.free_threaded:
         return [uv, "pip", "compile", "--quiet", "--only-binary", ":all:", "--python-version",
-                place.python, "--python-platform", platform, "-"]  # fmt: skip
+                place.python, "--python-platform", platform, file]  # fmt: skip
+    if _is_here(place) and importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-I", "-m", "pip", "install", "--dry-run", "--quiet",
+                "--ignore-installed", "--disable-pip-version-check", "--no-input",
+                "--only-binary", ":all:", "--requirement", file]  # fmt: skip
     raise UsageError(
-        f"--resolve: uv, which can resolve for {place.name}, is not installed; install uv, or "
-        "leave the option out"
+        f"--resolve: uv, which can resolve for {place.name}, is not installed (pip can only for "
+        "the doctor's own Python and platform); install uv, or leave the option out"
+    )
+
+
+def _is_here(place: Place) -> bool:
+    """Whether a place is the Python and the platform that the doctor itself runs on."""
+    return (
+        place.series == sys.version_info[:2]
+        and place.platform == platform_of(sys.platform, machine.machine())
+        and not place.free_threaded
     )

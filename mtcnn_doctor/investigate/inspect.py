@@ -19,6 +19,7 @@ from mtcnn_doctor.collect.each import Work, each
 from mtcnn_doctor.collect.metadata import ask_memory, ask_metadata
 from mtcnn_doctor.collect.request import Collected, Listener, Request, wait_for
 from mtcnn_doctor.collect.subjects import refuse_unknown
+from mtcnn_doctor.collect.weights import ask_weights
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.examine import KillingChildren, judge_facts
 from mtcnn_doctor.investigate import inspect_footage
@@ -38,8 +39,9 @@ class InspectRequest:
     """What is to be inspected, and how.
 
     ``subjects``: the user's packages to try the inputs on, or "all" that are installed.
-    ``decoders`` are those to compare, all by default. ``draw`` is the file (of one image) or the
-    folder for pictures with the faces drawn in.
+    ``decoders`` are those to compare, all by default. ``weights``: networks whose faces are shown
+    beside those of the published ones. ``draw`` is the file (of one image) or the folder for
+    pictures with the faces drawn in.
     """
 
     target: Target
@@ -47,6 +49,7 @@ class InspectRequest:
     items: Sequence[Item]
     subjects: Sequence[str] = ()
     decoders: Sequence[str] = DECODERS
+    weights: Path | None = None
     draw: Path | None = None
     timeout_s: float = 120.0
     command: Sequence[str] = ()
@@ -94,6 +97,8 @@ def inspect(request: InspectRequest) -> Report:
         ask_memory(asked, collected)
         ask_metadata(asked, collected)
         _refuse(request, collected)
+        if request.weights is not None:
+            ask_weights(asked, collected, request.weights, tried=False)
         _collect(work, request, files)
     facts = collected.facts
     facts["inspected"] = [item.name for item in request.items]
@@ -324,7 +329,8 @@ def _look(work: Work, request: InspectRequest, given: Sequence[Given]) -> None:
                 "draw": _place(request, one.name, at, len(given)),
             }
         )
-    answers, lost = each(work, "reference", {"task": "look"}, "items", orders, "look")
+    task = {"task": "look", "weights": str(request.weights) if request.weights else None}
+    answers, lost = each(work, "reference", task, "items", orders, "look")
     looks = work.collected.facts["looks"]
     for at, one in enumerate(given):
         message = answers[at][-1] if at in answers else {"error": {"last_line": lost.get(at)}}

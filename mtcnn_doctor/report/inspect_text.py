@@ -92,6 +92,8 @@ class InspectReporter(ConsoleReporter):
         scores = ", ".join(f"{face['confidence']:.4f}" for face in faces[:5])
         more = f", and {len(faces) - 5} more" if len(faces) > 5 else ""
         text = f"{_count(len(faces), 'face')}" + (f" ({scores}{more})" if faces else "")
+        if "faces_published" in look:
+            text += f" with these weights, {look['faces_published']} with the published ones"
         if faces and look.get("order"):
             text += f"; channels: {look['order']}"
         if look.get("repairs"):

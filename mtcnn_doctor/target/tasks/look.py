@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Dict, List
 
 from ..channel import Channel
 from ..failures import describe as described
@@ -13,6 +13,8 @@ from ..imports import import_framework
 _SURE, _LARGE = 0.99, 0.08
 #: Mean difference of two decoders' values (0 to 255) below which their faces are not compared.
 _ALIKE = 0.5
+#: Finds the faces of an RGB image.
+Detect = Callable[[Any], List[Dict[str, Any]]]
 #: Longest line of faces that is told.
 _MOST = 500
 
@@ -23,30 +25,37 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
     An item has ``index``, ``name``, ``array`` (.npy), ``repairs`` (expressions over ``image`` and
     ``np``, written by the doctor, that make an RGB image of it), ``others`` (the same picture by
     other decoders: name to .npy of RGB) and ``draw`` (where to write the image with its faces).
+    ``weights`` is a file with other networks, or None: their faces are told (and drawn) then, the
+    judgements on colour and position stay with the published networks, which they were measured on.
     """
     if not import_framework(channel, "numpy", facts=False):
         return
     channel.enter("build", "numpy")
     from ..reference import cascade, networks, weights
 
-    nets = networks.create("numpy", weights.load_weights())
+    def detector(path: str | None) -> Detect:
+        nets = networks.create("numpy", weights.load_weights(path))
 
-    def detect(image: Any) -> list[dict[str, Any]]:
-        found = cascade.detect(image, nets, enter=channel.enter).detections
-        return [face.as_dict() for face in found]
+        def detect(image: Any) -> list[dict[str, Any]]:
+            found = cascade.detect(image, nets, enter=channel.enter).detections
+            return [face.as_dict() for face in found]
 
+        return detect
+
+    detect = detector(None)
+    own = detector(orders["weights"]) if orders.get("weights") else None
     for item in orders["items"]:
         channel.send("phase", name="look at " + item["name"])
         channel.enter("look", item["name"])
         try:
-            found = _look(item, detect)
+            found = _look(item, detect, own)
         except Exception as error:
             channel.send("look", index=item["index"], error=described(error))
             continue
         channel.send("look", index=item["index"], error=None, **found)
 
 
-def _look(item: dict[str, Any], detect: Callable[[Any], list[dict[str, Any]]]) -> dict[str, Any]:
+def _look(item: dict[str, Any], detect: Detect, own: Detect | None) -> dict[str, Any]:
     import numpy
 
     from .colours import evidence
@@ -69,6 +78,10 @@ def _look(item: dict[str, Any], detect: Callable[[Any], list[dict[str, Any]]]) -
     }
     if not faces and not swapped:
         found["turned"] = _turned(image, detect)
+    shown = faces
+    if own is not None:
+        shown = own(image)
+        found["faces"], found["faces_published"] = shown[:_MOST], len(faces)
     others = {}
     for decoder, path in (item.get("others") or {}).items():
         others[decoder] = _compared(image, numpy.load(path, allow_pickle=False), faces, detect)
@@ -77,7 +90,7 @@ def _look(item: dict[str, Any], detect: Callable[[Any], list[dict[str, Any]]]) -
         from .drawing import drawn, encoded
 
         with open(item["draw"], "wb") as stream:
-            stream.write(encoded(drawn(image, faces)))
+            stream.write(encoded(drawn(image, shown)))
         found["drawn"] = item["draw"]
     return found
 
@@ -93,7 +106,7 @@ def _refused(image: Any) -> str | None:
     return None
 
 
-def _turned(image: Any, detect: Callable[[Any], list[dict[str, Any]]]) -> dict[str, Any] | None:
+def _turned(image: Any, detect: Detect) -> dict[str, Any] | None:
     """Return by how much the image must be turned to show faces, None where that does not help."""
     import numpy
 
