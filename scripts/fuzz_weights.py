@@ -22,8 +22,9 @@ import tempfile
 import time
 import traceback
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -147,9 +148,11 @@ def _bytes(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
     return bytes(content[: 1 << 20])
 
 
-def cases(seed: int, start: int = 0) -> Iterator[tuple[int, str, bytes]]:
+def cases(
+    seed: int, start: int = 0, made: Callable[[], dict[str, bytes]] = corpus
+) -> Iterator[tuple[int, str, bytes]]:
     """Number, file name and content, without end."""
-    files = corpus()
+    files = made()
     names, others = sorted(files), list(files.values())
     number = start
     while True:
@@ -169,14 +172,14 @@ def survive(path: str, checks: list[object]) -> None:
         raise AssertionError(failed[0].evidence)
 
 
-def work(seed: int, start: int, end: float, folder: str, note: int) -> None:
+def work(kind: Kind, seed: int, start: int, end: float, folder: str, note: int) -> None:
     """Work through cases, writing the number of each into ``note`` before it begins."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     faulthandler.enable()
-    checks = [check for check in registry.load(()).checks if check.family == "weights"]
-    for number, name, content in cases(seed, start):
+    checks = [check for check in registry.load(()).checks if check.family == kind.family]
+    for number, name, content in cases(seed, start, kind.corpus):
         if number >= start + CASES_A_WORKER or time.time() > end:
             return
         path = os.path.join(folder, name)
@@ -184,13 +187,23 @@ def work(seed: int, start: int, end: float, folder: str, note: int) -> None:
             file.write(content)
         os.pwrite(note, b"%-20d" % number, 0)
         signal.alarm(LIMIT_S)
-        survive(path, checks)
+        kind.survive(path, checks)
         signal.alarm(0)
 
 
-def main() -> int:
+class Kind(NamedTuple):
+    """What is fuzzed: the files to begin with, the reader, and the family of its checks."""
+
+    corpus: Callable[[], dict[str, bytes]]
+    survive: Callable[[str, list[object]], None]
+    family: str
+
+
+def main(kind: Kind = Kind(corpus, survive, "weights")) -> int:  # noqa: B008 - never changed
     """Fuzz for as long as asked; returns 1 if a file was kept."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=f"Feed mutated files to the readers of {kind.family}."
+    )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("fuzzed"))
@@ -202,7 +215,7 @@ def main() -> int:
             if child == 0:
                 code = 1
                 try:
-                    work(options.seed, start, end, folder, note.fileno())
+                    work(kind, options.seed, start, end, folder, note.fileno())
                     code = 0
                 except Exception:
                     traceback.print_exc()
@@ -214,7 +227,7 @@ def main() -> int:
             if status == 0:
                 start = number + 1
                 continue
-            _, name, content = next(cases(options.seed, number))
+            _, name, content = next(cases(options.seed, number, kind.corpus))
             options.output.mkdir(parents=True, exist_ok=True)
             path = options.output / f"{options.seed}-{number}-{name}"
             path.write_bytes(content)

@@ -198,3 +198,19 @@ def test_no_permission(tmp_path):
     path.chmod(0)
     [row] = collect({"images": [str(path)]})["images"]
     assert row["format"] == "permission"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xd8" + b"\xff" * 300_000 + b"\xff\xd9",
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I4sIIBBBBBI", 13, b"IHDR", 4, 4, 8, 2, 0, 0, 0, 0)
+        + struct.pack(">I4sI", 0, b"tEXt", 0) * 250_000,
+    ],
+    ids=["jpeg", "png"],
+)
+def test_a_file_of_endless_parts_is_given_up(tmp_path, content):
+    path = tmp_path / "endless"
+    path.write_bytes(content)
+    assert "more parts than any image" in collect({"images": [path]})["images"][0]["error"]

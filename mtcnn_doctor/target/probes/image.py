@@ -8,6 +8,9 @@ import struct
 from typing import Any
 
 _HEAD = 64 * 1024
+#: More parts than any image is made of: a file of so many was made, or damaged, to be endless.
+_MOST_PARTS = 200000
+_ENDLESS = "damaged: it is made of more parts than any image"
 _TRUNCATED = "truncated: the file ends before the image does"
 
 
@@ -22,8 +25,11 @@ def _png(head: bytes, stream: Any, size: int) -> dict[str, Any]:
     if colour == 3:
         facts["palette"] = True
     ended = False
-    offset = 8
+    offset, parts = 8, 0
     while offset + 12 <= size:
+        parts += 1
+        if parts > _MOST_PARTS:
+            return {**facts, "error": _ENDLESS}
         stream.seek(offset)
         length, kind = struct.unpack(">I4s", stream.read(8))
         if offset + 12 + length > size:
@@ -67,8 +73,11 @@ def _orientation(tiff: bytes) -> int | None:
 def _jpeg(head: bytes, stream: Any, size: int) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     adobe: int | None = None
-    offset = 2
+    offset, parts = 2, 0
     while offset + 4 <= size:
+        parts += 1
+        if parts > _MOST_PARTS:
+            return {**facts, "error": _ENDLESS}
         stream.seek(offset)
         marker = stream.read(4)
         if len(marker) < 4 or marker[0] != 0xFF:

@@ -11,8 +11,8 @@ from ..failures import describe as described
 from ..imports import import_framework
 from ..probes.array import describe
 
-#: Arrays looked at in one archive.
-_MOST = 200
+#: Arrays looked at in one archive, and bytes that one of them may have: 100 megapixels of float64.
+_MOST, _LARGEST = 200, 3 * 8 * 100 * 10**6
 
 
 def perform(channel: Channel, orders: dict[str, Any]) -> None:
@@ -59,6 +59,13 @@ def _arrays(file: dict[str, Any], folder: str) -> Iterator[tuple[dict[str, Any],
             if sealed is not None:
                 yield sealed, None
                 continue
+            size = archive.getinfo(member).file_size
+            if size > _LARGEST:
+                # A few kilobytes may unpack to more than the machine has.
+                raise ValueError(
+                    "%s unpacks to %.1f GiB; save the array with numpy.save and inspect that"  # noqa: UP031
+                    % (name, size / 2**30)
+                )
             with archive.open(member) as stream:
                 array = numpy.lib.format.read_array(stream, allow_pickle=False)
             target = os.path.join(folder, f"{file['index']}-{number}.npy")
