@@ -72,18 +72,9 @@ def bench(
     device: Annotated[
         str, typer.Option("--device", metavar="NAME", help="cpu, cuda:0, mps, a provider.")
     ] = "cpu",
-    min_face_size: Annotated[
-        float | None,
-        typer.Option("--min-face-size", metavar="PX", help="Smallest face in pixels (20)."),
-    ] = None,
-    scale_factor: Annotated[
-        float | None,
-        typer.Option("--scale-factor", metavar="F", help="Between pyramid levels (0.709)."),
-    ] = None,
-    thresholds: Annotated[
-        str | None,
-        typer.Option("--thresholds", metavar="P,R,O", help="Of the networks (0.6,0.7,0.7)."),
-    ] = None,
+    min_face_size: options.MinFaceSizeOption = None,
+    scale_factor: options.ScaleFactorOption = None,
+    thresholds: options.ThresholdsOption = None,
     weights: options.WeightsOption = None,
     bisect: Annotated[
         bool,
@@ -161,19 +152,13 @@ def bench(
     code = exit_code(report, "error")
     if interrupted or (report.search is not None and report.search["interrupted"]):
         code = EXIT_INTERRUPTED
-    if format is options.Format.JSON:
-        from mtcnn_doctor.report import json_report
 
-        options.write(json_report.render(report), output)
-    else:
+    def print_to(stream: IO[str]) -> None:
         from mtcnn_doctor.report.bench_text import BenchReporter
 
-        def print_to(stream: IO[str]) -> None:
-            BenchReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).bench(
-                report, code
-            )
+        BenchReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).bench(report, code)
 
-        options.present(print_to, output)
+    options.show(report, format, output, print_to)
     raise typer.Exit(code)
 
 

@@ -216,19 +216,15 @@ def show(
     no_color: bool,
 ) -> None:
     """Hand a report to the reporter of a format."""
-    if format is options.Format.JSON:
-        from mtcnn_doctor.report import json_report
-
-        options.write(json_report.render(report), output)
-        return
-    from mtcnn_doctor.report.console import ConsoleReporter
 
     def print_to(stream: IO[str]) -> None:
+        from mtcnn_doctor.report.console import ConsoleReporter
+
         ConsoleReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).report(
             report, code
         )
 
-    options.present(print_to, output)
+    options.show(report, format, output, print_to)
 
 
 def _recorded(path: Path) -> dict[str, Any]:

@@ -106,18 +106,13 @@ def inspect(
             )
         )
     code = exit_code(report, fail_on.value if fail_on else config.fail_on or "error")
-    if format is options.Format.JSON:
-        from mtcnn_doctor.report import json_report
 
-        options.write(json_report.render(report), output)
-    else:
+    def print_to(stream: IO[str]) -> None:
+        InspectReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).inspection(
+            report, code
+        )
 
-        def print_to(stream: IO[str]) -> None:
-            InspectReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).inspection(
-                report, code
-            )
-
-        options.present(print_to, output)
+    options.show(report, format, output, print_to)
     raise typer.Exit(code)
 
 

@@ -85,6 +85,26 @@ WeightsOption = Annotated[
         "--weights", metavar="FILE", help="Networks of yours (.npy, .lz4, .pt, .safetensors, ...)."
     ),
 ]
+MinFaceSizeOption = Annotated[
+    float | None,
+    typer.Option("--min-face-size", metavar="PX", help="Smallest face in pixels (20)."),
+]
+ScaleFactorOption = Annotated[
+    float | None,
+    typer.Option("--scale-factor", metavar="F", help="Between pyramid levels (0.709)."),
+]
+ThresholdsOption = Annotated[
+    str | None,
+    typer.Option("--thresholds", metavar="P,R,O", help="Of the networks (0.6,0.7,0.7)."),
+]
+OneBackendOption = Annotated[
+    str | None,
+    typer.Option("--backend", metavar="NAME", help="Backend (default: a fast one)."),
+]
+OneSubjectOption = Annotated[
+    str | None,
+    typer.Option("--subject", metavar="NAME", help="Your package instead of a backend."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show what passed, too.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show only what is wrong.")]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
@@ -244,6 +264,18 @@ def reader_may_leave() -> Iterator[None]:
         sys.stdout.flush()
     except BrokenPipeError:
         abandon_stdout()
+
+
+def show(
+    report: Report, format: Format, output: Path | None, print_to: Callable[[IO[str]], None]
+) -> None:
+    """Write a report as JSON, or let a command's own reporter print it."""
+    if format is Format.JSON:
+        from mtcnn_doctor.report import json_report
+
+        write(json_report.render(report), output)
+    else:
+        present(print_to, output)
 
 
 def present(print_to: Callable[[IO[str]], None], output: Path | None) -> None:

@@ -25,26 +25,11 @@ _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 def plan(
     what: Annotated[str, typer.Argument(metavar="IMAGE|WxH", help="An image file, or a size.")],
-    min_face_size: Annotated[
-        float | None,
-        typer.Option("--min-face-size", metavar="PX", help="Smallest face in pixels (20)."),
-    ] = None,
-    scale_factor: Annotated[
-        float | None,
-        typer.Option("--scale-factor", metavar="F", help="Between pyramid levels (0.709)."),
-    ] = None,
-    thresholds: Annotated[
-        str | None,
-        typer.Option("--thresholds", metavar="P,R,O", help="Of the networks (0.6,0.7,0.7)."),
-    ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option("--backend", metavar="NAME", help="Backend (default: a fast one)."),
-    ] = None,
-    subject: Annotated[
-        str | None,
-        typer.Option("--subject", metavar="NAME", help="Your package instead of a backend."),
-    ] = None,
+    min_face_size: options.MinFaceSizeOption = None,
+    scale_factor: options.ScaleFactorOption = None,
+    thresholds: options.ThresholdsOption = None,
+    backend: options.OneBackendOption = None,
+    subject: options.OneSubjectOption = None,
     resize: Annotated[
         str | None,
         typer.Option("--resize", metavar="WxH", help="What bringing it to this size would do."),

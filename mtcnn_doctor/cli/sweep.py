@@ -47,26 +47,11 @@ def sweep(
     steps: Annotated[
         int, typer.Option("--steps", min=2, max=200, help="How many from --from to --to.")
     ] = 8,
-    min_face_size: Annotated[
-        float | None,
-        typer.Option("--min-face-size", metavar="PX", help="Smallest face in pixels (20)."),
-    ] = None,
-    scale_factor: Annotated[
-        float | None,
-        typer.Option("--scale-factor", metavar="F", help="Between pyramid levels (0.709)."),
-    ] = None,
-    thresholds: Annotated[
-        str | None,
-        typer.Option("--thresholds", metavar="P,R,O", help="Of the networks (0.6,0.7,0.7)."),
-    ] = None,
-    backend: Annotated[
-        str | None,
-        typer.Option("--backend", metavar="NAME", help="Backend (default: a fast one)."),
-    ] = None,
-    subject: Annotated[
-        str | None,
-        typer.Option("--subject", metavar="NAME", help="Your package instead of a backend."),
-    ] = None,
+    min_face_size: options.MinFaceSizeOption = None,
+    scale_factor: options.ScaleFactorOption = None,
+    thresholds: options.ThresholdsOption = None,
+    backend: options.OneBackendOption = None,
+    subject: options.OneSubjectOption = None,
     runs: Annotated[int, typer.Option("--runs", min=1, max=100, help="Runs for each time.")] = 5,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.svg", help="Draw it, too.")

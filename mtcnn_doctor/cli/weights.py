@@ -271,16 +271,11 @@ def _show(
     quiet: bool,
     no_color: bool,
 ) -> None:
-    if format is options.Format.JSON:
-        from mtcnn_doctor.report import json_report
-
-        options.write(json_report.render(report), output)
-        return
-    from mtcnn_doctor.report.weights_text import WeightsReporter
-
     def print_to(stream: IO[str]) -> None:
+        from mtcnn_doctor.report.weights_text import WeightsReporter
+
         WeightsReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).weights(
             report, code
         )
 
-    options.present(print_to, output)
+    options.show(report, format, output, print_to)
