@@ -1,8 +1,8 @@
 """The backends the doctor knows: what each imports, and which distributions bring it.
 
 Beside the built-in ones there are those that distributions of the target bring as entry points of
-the group ``mtcnn_doctor.backends`` (see docs/backends.md). Their metadata tell of them; they are
-imported in children of the target only.
+the group ``mtcnn_doctor.backends`` (see docs/write-a-backend.md). Their metadata tell of them; they
+are imported in children of the target only.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ The packages differ from the reference on purpose, so each release is held to a 
 (``knowledge/subjects.toml``), and only the faces that every sound MTCNN agrees on count.
 
 Beside the built-in ones there are those that distributions of the target bring as entry points of
-the group ``mtcnn_doctor.subjects`` (see docs/subjects.md). Their metadata tell of them; they are
-imported in children of the target only.
+the group ``mtcnn_doctor.subjects`` (see docs/write-a-subject.md). Their metadata tell of them; they
+are imported in children of the target only.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ from .conftest import Doctor
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links, POSIX signals")
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "backends.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "write-a-backend.md"
 
 
 def documented(language: str) -> str:
     """The code block of that language under "A backend of your own"."""
-    text = DOCS.read_text(encoding="utf-8").partition("## A backend of your own")[2]
+    text = DOCS.read_text(encoding="utf-8").partition("# How to write a backend")[2]
     (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return block
 

@@ -15,12 +15,12 @@ from .conftest import AFTER_IMPORT, Answer, Doctor
 
 pytest.importorskip("numpy")
 
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "subjects.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "write-a-subject.md"
 
 
 def documented(language: str) -> str:
     """The code block of that language under "An adapter for another package"."""
-    text = DOCS.read_text(encoding="utf-8").partition("## An adapter for another package")[2]
+    text = DOCS.read_text(encoding="utf-8").partition("# How to write a subject")[2]
     (block,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return block
 

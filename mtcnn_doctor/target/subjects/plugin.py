@@ -1,7 +1,7 @@
 """Adapters that other distributions bring, as entry points of the group ``mtcnn_doctor.subjects``.
 
 An entry point names a class, which is called without an argument. It needs nothing of this
-package: its ``detect`` is all that must be there; the rest is documented in docs/subjects.md.
+package: its ``detect`` is all that must be there; docs/write-a-subject.md has the rest.
 """
 
 from __future__ import annotations
