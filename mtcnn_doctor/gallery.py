@@ -40,6 +40,14 @@ def bundled() -> list[Picture]:
     ]
 
 
+def preview(name: str) -> Path | None:
+    """Return a small JPEG of a bundled image, None for every other name."""
+    if name not in {entry["file"] for entry in _expected()["images"]}:
+        return None
+    folder = Path(str(resources.files("mtcnn_doctor.reference_images"))) / "previews"
+    return folder / f"{Path(name).stem}.jpg"
+
+
 def tolerance(backend: str) -> Mapping[str, float]:
     """Return how far a backend may be from the expected faces (pixels, confidence)."""
     table: Mapping[str, Mapping[str, float]] = _expected()["tolerance"]

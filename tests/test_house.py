@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "sandbox": {"sandbox"},
     "runs": {"agreement", "backends", "gallery", "model", "sandbox"},
     "lint": {"errors", "lint"},
-    "report": {"errors", "lint", "model", "registry", "report", "runs"},
+    "report": {"errors", "gallery", "lint", "model", "registry", "report", "runs"},
     "collect": {
         "agreement", "backends", "blackbox", "collect", "errors", "gallery", "kernels", "model",
         "runs", "sandbox", "shell", "subjects", "targets",

@@ -11,7 +11,7 @@ import typer
 
 from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
-from mtcnn_doctor.cli import options
+from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.cli.check import exit_code
 from mtcnn_doctor.collect.request import Tuning, automatic_lanes
 from mtcnn_doctor.errors import EXIT_INTERRUPTED, UsageError
@@ -103,15 +103,15 @@ def bench(
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
-    format: options.FormatOption = options.Format.TEXT,
-    output: options.OutputOption = None,
+    format: outputs.ReportFormatOption = None,
+    output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Measure backends: faces, times by stage, memory. A crash gives its certificate."""
     config = configuration.find_here()
-    options.check_output(output)
+    files = outputs.check_outputs(output)
     options.check_keep(keep)
     limit = options.timeout(timeout, config.timeout)
     from mtcnn_doctor.report.progress import Progress
@@ -158,7 +158,7 @@ def bench(
 
         BenchReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).bench(report, code)
 
-    options.show(report, format, output, print_to)
+    outputs.show_report(report, code, format, files, print_to)
     raise typer.Exit(code)
 
 

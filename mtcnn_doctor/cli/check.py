@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 
 from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
-from mtcnn_doctor.cli import options
+from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.collect import early
 from mtcnn_doctor.collect.request import Tuning
 from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, UsageError
@@ -84,15 +85,15 @@ def check(
     ] = None,
     keep: options.KeepOption = None,
     native: options.NativeOption = False,
-    format: options.FormatOption = options.Format.TEXT,
-    output: options.OutputOption = None,
+    format: outputs.ReportFormatOption = None,
+    output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Check whether MTCNN runs on an interpreter and finds the right faces."""
     config = configuration.find_here()
-    options.check_output(output)
+    files = outputs.check_outputs(output)
     options.check_keep(keep)
     if facts is not None and (keep is not None or native):
         option = "--keep" if keep is not None else "--native"
@@ -174,7 +175,16 @@ def check(
     report = options.keep(report, keep)
     threshold = fail_on.value if fail_on is not None else config.fail_on or "error"
     code = EXIT_INTERRUPTED if interrupted else exit_code(report, threshold)
-    show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
+    show(
+        report,
+        code,
+        format,
+        files,
+        fail_on=threshold,
+        verbose=verbose,
+        quiet=quiet,
+        no_color=no_color,
+    )
     raise typer.Exit(code)
 
 
@@ -208,9 +218,10 @@ def exit_code(report: Report, fail_on: str) -> int:
 def show(
     report: Report,
     code: int,
-    format: options.Format,
-    output: Path | None,
+    format: outputs.ReportFormat | None,
+    files: Sequence[Path],
     *,
+    fail_on: str = "error",
     verbose: bool,
     quiet: bool,
     no_color: bool,
@@ -224,7 +235,7 @@ def show(
             report, code
         )
 
-    options.show(report, format, output, print_to)
+    outputs.show_report(report, code, format, files, print_to, fail_on=fail_on)
 
 
 def _recorded(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 
 from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
-from mtcnn_doctor.cli import options
+from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.cli.check import exit_code
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.investigate.inspect import InspectRequest
@@ -67,15 +67,15 @@ def inspect(
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
-    format: options.FormatOption = options.Format.TEXT,
-    output: options.OutputOption = None,
+    format: outputs.ReportFormatOption = None,
+    output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Say what is wrong with images and arrays, what each package does with them, and the cure."""
     config = configuration.find_here()
-    options.check_output(output)
+    files = outputs.check_outputs(output)
     limit = options.timeout(timeout, config.timeout)
     items = items_of(what, frames)
     _check_draw(draw, len(items), any(item.footage or item.holds_arrays for item in items))
@@ -105,14 +105,15 @@ def inspect(
                 listener=progress.hear,
             )
         )
-    code = exit_code(report, fail_on.value if fail_on else config.fail_on or "error")
+    threshold = fail_on.value if fail_on else config.fail_on or "error"
+    code = exit_code(report, threshold)
 
     def print_to(stream: IO[str]) -> None:
         InspectReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).inspection(
             report, code
         )
 
-    options.show(report, format, output, print_to)
+    outputs.show_report(report, code, format, files, print_to, fail_on=threshold)
     raise typer.Exit(code)
 
 

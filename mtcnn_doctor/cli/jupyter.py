@@ -9,7 +9,7 @@ from typing import IO, Annotated, Any
 import typer
 
 from mtcnn_doctor import blackbox, registry
-from mtcnn_doctor.cli import options
+from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.cli.check import exit_code, show
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.examine import judge_facts
@@ -36,19 +36,20 @@ def last_crash(
     list_all: Annotated[
         bool, typer.Option("--list", help="List the deaths that are on record.")
     ] = False,
-    format: options.FormatOption = options.Format.TEXT,
-    output: options.OutputOption = None,
+    format: outputs.ReportFormatOption = None,
+    output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Say why a notebook kernel died that had loaded the extension (%load_ext mtcnn_doctor)."""
-    options.check_output(output)
+    files = outputs.check_outputs(output)
     from mtcnn_doctor.collect.crash import deaths
 
     found = deaths(blackbox.home())
     if list_all:
-        options.present(lambda stream: _listed(stream, found), output)
+        for place in files or (None,):
+            options.present(lambda stream: _listed(stream, found), place)
         raise typer.Exit(0)
     if pid is not None:
         found = [death for death in found if death["pid"] == pid]
@@ -76,7 +77,7 @@ def last_crash(
         plugin_failures=(),
     )
     code = exit_code(report, "error")
-    show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
+    show(report, code, format, files, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 

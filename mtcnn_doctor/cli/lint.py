@@ -29,6 +29,7 @@ class LintFormat(str, Enum):
     TEXT = "text"
     JSON = "json"
     GITHUB = "github"
+    SARIF = "sarif"
 
 
 class Threshold(str, Enum):
@@ -56,7 +57,7 @@ def lint(
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
     format: Annotated[
-        LintFormat, typer.Option("--format", help="text, json, or github (annotations).")
+        LintFormat, typer.Option("--format", help="text, json, github (annotations), or sarif.")
     ] = LintFormat.TEXT,
     output: options.OutputOption = None,
     quiet: options.QuietOption = False,
@@ -138,6 +139,11 @@ def _show(
         options.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n", output)
     elif format is LintFormat.GITHUB:
         options.write("".join(f"{line}\n" for line in lint_text.commands(found)), output)
+    elif format is LintFormat.SARIF:
+        from mtcnn_doctor.lint import rules
+        from mtcnn_doctor.report import sarif
+
+        options.write(sarif.render_lint(found, rules(), code), output)
     else:
 
         def print_to(stream: IO[str]) -> None:

@@ -266,18 +266,6 @@ def reader_may_leave() -> Iterator[None]:
         abandon_stdout()
 
 
-def show(
-    report: Report, format: Format, output: Path | None, print_to: Callable[[IO[str]], None]
-) -> None:
-    """Write a report as JSON, or let a command's own reporter print it."""
-    if format is Format.JSON:
-        from mtcnn_doctor.report import json_report
-
-        write(json_report.render(report), output)
-    else:
-        present(print_to, output)
-
-
 def present(print_to: Callable[[IO[str]], None], output: Path | None) -> None:
     """Let a reporter print to stdout, or to a file that appears only when it is complete."""
     if output is None:

@@ -13,7 +13,7 @@ import typer
 
 from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
-from mtcnn_doctor.cli import options
+from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.cli.check import exit_code
 from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from mtcnn_doctor.investigate.weights import (
@@ -52,18 +52,18 @@ def inspect(
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
-    format: options.FormatOption = options.Format.TEXT,
-    output: options.OutputOption = None,
+    format: outputs.ReportFormatOption = None,
+    output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Say what weight files hold and what is wrong with them. Nothing in them is run."""
-    options.check_output(output)
+    places = outputs.check_outputs(output)
     config = configuration.find_here()
     report = _judged(files, python, kernel, timeout, quiet, tried=tried)
     code = exit_code(report, fail_on.value if fail_on else config.fail_on or "error")
-    _show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
+    _show(report, code, format, places, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 
@@ -72,21 +72,21 @@ def verify(
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
-    format: options.FormatOption = options.Format.TEXT,
-    output: options.OutputOption = None,
+    format: outputs.ReportFormatOption = None,
+    output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
     """Exit with 0 only if every network in the files is the published one."""
-    options.check_output(output)
+    places = outputs.check_outputs(output)
     report = _judged(files, python, kernel, timeout, quiet, tried=False)
     networks = [
         facts for file in report.facts["weights"] for facts in (file.get("networks") or {}).values()
     ]
     same = bool(networks) and all(facts.get("published") for facts in networks)
     code = exit_code(report, "error") if same else EXIT_FINDINGS
-    _show(report, code, format, output, verbose=verbose, quiet=quiet, no_color=no_color)
+    _show(report, code, format, places, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 
@@ -264,8 +264,8 @@ def _file(path: Path) -> Path:
 def _show(
     report: Report,
     code: int,
-    format: options.Format,
-    output: Path | None,
+    format: outputs.ReportFormat | None,
+    places: list[Path],
     *,
     verbose: bool,
     quiet: bool,
@@ -278,4 +278,4 @@ def _show(
             report, code
         )
 
-    options.show(report, format, output, print_to)
+    outputs.show_report(report, code, format, places, print_to)

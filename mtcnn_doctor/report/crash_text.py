@@ -12,6 +12,7 @@ from typing import Any
 
 from mtcnn_doctor import __version__
 from mtcnn_doctor.model import Exhibit, Finding, Outcome, Report, Run
+from mtcnn_doctor.report.markup import details, fenced, plain, printable, rows
 from mtcnn_doctor.report.summary import values
 
 #: Options of the command line that say where the report goes, or which runs are made.
@@ -21,14 +22,12 @@ _STDERR_LINES, _FRAMES = 60, 25
 _FAMILIES = ("interpreter", "packages", "frameworks", "gpu", "machine")
 #: What a redacted path begins with; in a list of paths each.
 _HOME = re.compile(r"(?:^|(?<=[:=,]))~(?: \(contains [^)]*\))?(?=[/:,]|$)")
-#: Everything but line break and tab that moves the cursor or ends a text.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def markdown(run: Run, report: Report, files: Sequence[str]) -> str:
     """Return the report of one failed run, ready to be pasted into an issue."""
     lines = [f"## {_title(run)}", ""]
-    lines += _table(
+    lines += rows(
         [
             ("mtcnn-doctor", __version__),
             ("date", report.created),
@@ -42,19 +41,19 @@ def markdown(run: Run, report: Report, files: Sequence[str]) -> str:
             ("remark", (run.exhibit or Exhibit()).note),
         ]
     )
-    lines += ["### Command", "", *_fenced(command(run, report), "sh")]
+    lines += ["### Command", "", *fenced(command(run, report), "sh")]
     for finding in report.findings:
         if finding.is_problem and finding.about == run.name:
             lines += _finding(finding)
-    lines += ["### Memory", "", *_table(_memory(run)), *_runtimes(run)]
+    lines += ["### Memory", "", *rows(_memory(run)), *_runtimes(run)]
     if run.python_traceback:
         lines += ["### Python frames, innermost first", ""]
-        lines += _fenced("\n".join(_frames(run.python_traceback)))
+        lines += fenced("\n".join(_frames(run.python_traceback)))
     lines += _native(run)
     lines += _search(run, report)
-    lines += _details("All Python threads", "\n\n".join(_threads(run)))
+    lines += _folded("All Python threads", "\n\n".join(_threads(run)))
     tail = run.stderr_tail.splitlines()[-_STDERR_LINES:]
-    lines += _details("The end of stderr", printable("\n".join(tail)))
+    lines += _folded("The end of stderr", printable("\n".join(tail)))
     lines += [f"Beside this file: {', '.join(name for name in files if name != 'report.md')}.", ""]
     return "\n".join(lines)
 
@@ -124,11 +123,6 @@ def command(run: Run, report: Report) -> str:
     return _joined([*kept, option, run.name, *more])
 
 
-def printable(text: str) -> str:
-    """Return a text without the control characters that a terminal or a web page acts on."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n"))
-
-
 # -- parts -----------------------------------------------------------------------------------------
 
 
@@ -177,7 +171,7 @@ def _runtimes(run: Run) -> list[str]:
     if not seen:
         return []
     rows = [f"{row['kind']}\t{row['runtime']}\t{path}" for path, row in seen.items()]
-    return ["### OpenMP, BLAS and CUDA runtimes loaded", "", *_fenced("\n".join(rows))]
+    return ["### OpenMP, BLAS and CUDA runtimes loaded", "", *fenced("\n".join(rows))]
 
 
 def _native(run: Run) -> list[str]:
@@ -188,13 +182,13 @@ def _native(run: Run) -> list[str]:
     if native["state"] == "no-debugger":
         return [*lines, "gdb is not installed on this machine.", ""]
     if native["state"] == "refused":
-        return [*lines, *_fenced(f"gdb could not run it: {native['said']}")]
+        return [*lines, *fenced(f"gdb could not run it: {native['said']}")]
     if native["state"] == "not-reproduced":
         return [*lines, f"It did not fail in {native['tries']} runs under gdb.", ""]
     if not native["same"]:
         lines += [f"Under gdb it ended otherwise: {native['signal'] or 'without a signal'}.", ""]
     frames = native["frames"][:_FRAMES]
-    return lines + _fenced("\n".join(f"{row['function']}  {row['where']}" for row in frames))
+    return lines + fenced("\n".join(f"{row['function']}  {row['where']}" for row in frames))
 
 
 def _search(run: Run, report: Report) -> list[str]:
@@ -207,17 +201,17 @@ def _search(run: Run, report: Report) -> list[str]:
     lines = []
     for title, entries in search_text.sections({**report.search, **own}):
         text = "\n".join(f"{key:<18} {said}" for key, said in entries)
-        lines += [f"### {_plain(title[:1].upper() + title[1:])}", "", *_fenced(text)]
+        lines += [f"### {plain(title[:1].upper() + title[1:])}", "", *fenced(text)]
     return lines
 
 
 def _finding(finding: Finding) -> list[str]:
-    lines = [f"### {finding.id}", "", _plain(finding.title), ""]
-    rows = [("effect", finding.effect), ("cause", finding.cause)]
+    lines = [f"### {finding.id}", "", plain(finding.title), ""]
+    told = [("effect", finding.effect), ("cause", finding.cause)]
     if finding.remedy is not None:
-        rows.append(("fix", finding.remedy.text))
-        rows += [("", command) for command in finding.remedy.commands]
-    return lines + _table(rows)
+        told.append(("fix", finding.remedy.text))
+        told += [("", command) for command in finding.remedy.commands]
+    return lines + rows(told)
 
 
 def _frames(frames: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -241,31 +235,11 @@ def _or_nothing(text: str) -> str:
     return printable(text).strip("\n") or "(nothing)"
 
 
-# -- Markdown and shell ----------------------------------------------------------------------------
+# -- shell ----------------------------------------------------------------------------
 
 
-def _table(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Return rows as a list: a table's cells would break at what comes from outside."""
-    return [*(f"- **{key}**: {_plain(text)}" if key else f"- {_plain(text)}"
-              for key, text in rows if text), ""]  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """Return a text of one line that Markdown shows as it is."""
-    flat = printable(text).replace("\n", " ")
-    return re.sub(r"([\\`*_\[\]<>|#~$@])", r"\\\1", flat)
-
-
-def _fenced(text: str, language: str = "") -> list[str]:
-    longest = max((len(ticks) for ticks in re.findall(r"`{3,}", text)), default=2)
-    fence = "`" * (longest + 1)
-    return [f"{fence}{language or 'text'}", printable(text), fence, ""]
-
-
-def _details(title: str, text: str) -> list[str]:
-    if not text.strip():
-        return []
-    return [f"<details><summary>{title}</summary>", "", *_fenced(text), "</details>", ""]
+def _folded(title: str, text: str) -> list[str]:
+    return details(title, fenced(text)) if text.strip() else []
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -9,26 +9,20 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity, Verdict
+from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
 from mtcnn_doctor.report.look import clean
+from mtcnn_doctor.report.words import counted, meaning
 
 _COLOURS = {"fail": "#c62828", "warn": "#b26a00", "pass": "#2e7d32"}
-_WORDS = {
-    Verdict.FAIL: "MTCNN will not work here as it is",
-    Verdict.WARN: "it works, with something to look at",
-    Verdict.PASS: "nothing is wrong",
-}
 
 
 def report(of: Report, text: str) -> str:
     """Return a report as HTML; ``text`` is the whole of it, to be folded away below."""
-    errors = sum(finding.severity is Severity.ERROR for finding in of.findings)
-    warnings = sum(finding.severity is Severity.WARNING for finding in of.findings)
     colour = _COLOURS[of.verdict.value]
     head = (
         f"<div style='border-left:4px solid {colour};padding:.2em .8em;margin:.3em 0'>"
-        f"<b style='color:{colour}'>{of.verdict.value.upper()}</b> {_WORDS[of.verdict]} "
-        f"<span style='opacity:.7'>({errors} errors, {warnings} warnings; "
+        f"<b style='color:{colour}'>{of.verdict.value.upper()}</b> {_safe(meaning(of))} "
+        f"<span style='opacity:.7'>({counted(of)}; "
         f"{_safe(of.target.get('python'))}, Python {_safe(of.target.get('version'))})</span></div>"
     )
     parts = [head, *(f"<div>incomplete: {_safe(reason)}</div>" for reason in of.incomplete)]

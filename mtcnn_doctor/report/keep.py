@@ -8,10 +8,7 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from mtcnn_doctor.model import Report, Run
 from mtcnn_doctor.report import crash_text, json_report
@@ -33,7 +30,7 @@ def keep(report: Report, folder: Path, redactor: Redactor | None = None) -> list
         OSError: a folder cannot be written; nothing half-written of it is left.
     """
     names = redactor or Redactor()
-    clean: Report = _redacted(report, names)
+    clean = names.report(report)
     failed = [run for run in (*clean.runs, *clean.further) if run.failed]
     if not failed:
         return []
@@ -96,15 +93,3 @@ def _renamed(temporary: Path, wanted: Path) -> Path:
                 raise
         else:
             return target
-
-
-def _redacted(thing: Any, redactor: Redactor) -> Any:
-    """Return a thing without names: before it is escaped for Markdown or the shell."""
-    if is_dataclass(thing) and not isinstance(thing, type):
-        changed = {f.name: _redacted(getattr(thing, f.name), redactor) for f in fields(thing)}
-        return replace(thing, **changed)
-    if isinstance(thing, Enum):
-        return thing
-    if isinstance(thing, tuple):
-        return tuple(_redacted(item, redactor) for item in thing)
-    return redactor.data(thing)

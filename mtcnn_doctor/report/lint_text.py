@@ -9,6 +9,7 @@ from typing import IO, Any
 from mtcnn_doctor import __version__
 from mtcnn_doctor.lint.edits import diff
 from mtcnn_doctor.lint.model import SEVERITIES, Problem, Unit
+from mtcnn_doctor.report.github import command
 from mtcnn_doctor.report.look import Look
 from mtcnn_doctor.report.redact import Redactor
 
@@ -81,7 +82,6 @@ def to_data(units: Sequence[Unit], found: Found, failed: Mapping[str, str]) -> d
 
 def commands(found: Found) -> Iterator[str]:
     """Yield a workflow command of GitHub Actions for each problem."""
-    words = {"error": "error", "warning": "warning", "info": "notice"}
     for unit, problem in found:
         place = {"file": unit.path, "line": str(problem.line), "title": problem.rule}
         message = problem.message + (f"; fix: {problem.fix}" if problem.fix else "")
@@ -89,10 +89,4 @@ def commands(found: Found) -> Iterator[str]:
             cell, inside = unit.places[problem.line]
             place["line"] = "1"  # a line of the JSON would point nowhere
             message = f"cell {cell}, line {inside}: {message}"
-        properties = ",".join(f"{key}={_escaped(value, more=True)}" for key, value in place.items())
-        yield f"::{words[problem.severity]} {properties}::{_escaped(message)}"
-
-
-def _escaped(text: str, more: bool = False) -> str:
-    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return text.replace(":", "%3A").replace(",", "%2C") if more else text
+        yield command(problem.severity, message, place)

@@ -12,8 +12,12 @@ import os
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from mtcnn_doctor.model import Report
 
 _SEPARATORS = r"/\\"
 #: Names that say nothing about a person or machine, and occur in ordinary text.
@@ -66,6 +70,22 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self.data(item, key) for item in value]
         return value
+
+    def report(self, report: Report) -> Report:
+        """Return a report without the names: before it is escaped for Markdown, HTML or a shell."""
+        clean: Report = _redacted(report, self)
+        return clean
+
+
+def _redacted(thing: Any, redactor: Redactor) -> Any:
+    if is_dataclass(thing) and not isinstance(thing, type):
+        changed = {f.name: _redacted(getattr(thing, f.name), redactor) for f in fields(thing)}
+        return replace(thing, **changed)
+    if isinstance(thing, Enum):
+        return thing
+    if isinstance(thing, tuple):
+        return tuple(_redacted(item, redactor) for item in thing)
+    return redactor.data(thing)
 
 
 def _remark(path: str) -> str:

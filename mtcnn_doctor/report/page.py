@@ -1,0 +1,233 @@
+"""A report as one HTML file that needs nothing else: no script, no network, no other file.
+
+Made from strings rather than by a template engine: one page does not pay for a dependency that the
+doctor would have to install everywhere. What comes from outside passes :func:`safe`, always.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from importlib import resources
+from typing import Any
+
+from mtcnn_doctor import __version__
+from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
+from mtcnn_doctor.registry import FAMILIES
+from mtcnn_doctor.report import page_charts, page_pictures
+from mtcnn_doctor.report.look import MARKS, clean
+from mtcnn_doctor.report.redact import Redactor
+from mtcnn_doctor.report.summary import values
+from mtcnn_doctor.report.words import counted, meaning
+
+#: Longest section of the facts that the page shows, in characters; the JSON report has all.
+_LONGEST = 20_000
+_VERDICT_MARKS = {"pass": MARKS["pass"], "warn": MARKS["warning"], "fail": MARKS["error"]}
+#: Adds a button to each command where scripts run; nothing is lost where they do not.
+_SCRIPT = """
+for (const box of document.querySelectorAll("pre.command")) {
+  if (!navigator.clipboard) break;
+  const button = document.createElement("button");
+  button.textContent = "copy";
+  button.onclick = () => navigator.clipboard.writeText(box.textContent)
+    .then(() => { button.textContent = "copied"; });
+  box.after(button);
+}
+"""
+
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+def render(report: Report, exit_code: int, fail_on: str) -> str:
+    """Return the page."""
+    shown = Redactor().report(report)
+    style = resources.files("mtcnn_doctor.report").joinpath("page.css").read_text("utf-8")
+    made = [run for run in shown.runs if run.outcome is not Outcome.NOT_INSTALLED]
+    title = f"mtcnn-doctor: {shown.verdict.value}, {meaning(shown)}"
+    body = [
+        _head(shown, exit_code),
+        *_findings(shown),
+        *_families(shown),
+        *_runs(made),
+        *page_pictures.figures(made),
+        *_passed(shown),
+        *_facts(shown),
+        f"<footer>mtcnn-doctor {safe(__version__)}, {safe(shown.created)}. Home directories, user "
+        "and host names and secrets were taken out; images of yours are not in this page.</footer>",
+    ]
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{safe(title)}</title>",
+            f"<style>\n{style}</style></head>",
+            f"<body><main>{chr(10).join(body)}</main>",
+            f"<script>{_SCRIPT}</script></body></html>\n",
+        ]
+    )
+
+
+def safe(value: Any) -> str:
+    """Return a text from outside as one that can be nothing but text."""
+    return escape(clean(str(value)))
+
+
+def fold(title: str, content: str, *, is_open: bool = False) -> str:
+    """Return content that opens at a click; ``title`` and ``content`` are HTML."""
+    return f"<details{' open' if is_open else ''}><summary>{title}</summary>{content}</details>"
+
+
+def _head(report: Report, exit_code: int) -> str:
+    target, verdict = report.target, report.verdict.value
+    keys = ("implementation", "version", "platform", "machine")
+    where = " ".join(str(target[key]) for key in keys if target.get(key))
+    rows = [
+        ("target", f"<code>{safe(target.get('python'))}</code> {safe(where)}"),
+        ("result", f"{counted(report)}; exit code {exit_code}; {report.duration_s:.0f} s"),
+        ("command", f"<code>{safe(' '.join(report.command))}</code>"),
+        *(("incomplete", f"<b>{safe(reason)}</b>") for reason in report.incomplete),
+    ]
+    return (
+        f"<header class='card verdict {verdict}'><span class='badge'>{_VERDICT_MARKS[verdict]} "
+        f"{verdict}</span><h1>{_sentence(meaning(report))}</h1>{_list(rows)}</header>"
+    )
+
+
+def _findings(report: Report) -> Iterator[str]:
+    problems = [finding for finding in report.findings if finding.is_problem]
+    if problems:
+        yield "<h2>What is wrong, and what to do</h2>"
+        yield from (finding_card(one) for one in problems)
+    notes = [one for one in report.findings if one.severity is Severity.INFO]
+    if notes:
+        yield "<h2>Worth knowing</h2>"
+        yield from (finding_card(one) for one in notes)
+
+
+def finding_card(one: Finding) -> str:
+    """Return a finding, opened up."""
+    word = one.severity.value
+    head = (
+        f"<h3><span class='badge'>{MARKS[word]} {word}</span> {safe(one.title)}</h3>"
+        f"<code>{safe(one.id)}</code>"
+    )
+    rows = [(str(key), _value(value)) for key, value in one.evidence.items()]
+    rows += [("effect", safe(one.effect))] if one.effect else []
+    rows += [("cause", safe(one.cause))] if one.cause else []
+    tail = ""
+    if one.remedy is not None:
+        proof = {True: " (tried, it helps)", False: " (tried, it does not help)"}
+        told = safe(one.remedy.text + proof.get(one.remedy.verified, ""))  # type: ignore[arg-type]
+        rows.append(("fix", told))
+        if one.remedy.alternatives and len(one.remedy.commands) > 1:
+            tail += "<p class='soft'>One of these:</p>"
+        tail += "".join(f"<pre class='command'>{safe(c)}</pre>" for c in one.remedy.commands)
+    return f"<article class='card finding {word}'>{head}{_list(rows)}{tail}</article>"
+
+
+def _families(report: Report) -> Iterator[str]:
+    rows = []
+    for family in FAMILIES:
+        told = " · ".join(values(family, report))
+        if told:
+            rows.append((family, safe(told)))
+    if rows:
+        yield f"<h2>The machine in a few lines</h2><div class='card'>{_list(rows)}</div>"
+
+
+def _runs(runs: list[Run]) -> Iterator[str]:
+    if not runs:
+        return
+    head = ("", "version", "outcome", "median", "peak memory", "faces", "agreement")
+    numbers = ("median", "peak memory", "faces")
+    cells = "".join(f"<th{' class=number' if name in numbers else ''}>{name}</th>" for name in head)
+    body = "".join(_run(run) for run in runs)
+    yield "<h2>Runs</h2>"
+    yield f"<div class='card scroll'><table><tr>{cells}</tr>{body}</table></div>"
+    charts = [chart for chart in (page_charts.stages(runs), page_charts.memory(runs)) if chart]
+    if charts:
+        cards = "".join(f"<div class='card'>{chart}</div>" for chart in charts)
+        yield f"<div class='charts'>{cards}</div>"
+    for run in runs:
+        if run.failed and (run.python_traceback or run.stderr_tail):
+            frames = "\n".join(
+                f"{row['file']}:{row['line']} {row['function']}" for row in run.python_traceback
+            )
+            told = "\n\n".join(text for text in (frames, run.stderr_tail) if text)
+            title = f"{safe(run.name)}: Python frames (innermost first), and stderr"
+            yield f"<div class='card'>{fold(title, f'<pre>{safe(told)}</pre>')}</div>"
+
+
+def _run(run: Run) -> str:
+    fine = not run.failed
+    how = f"{run.outcome.value} {run.signal or ''}".strip()
+    median, agreement = run.timings_ms.get("median"), run.agreement
+    agreed = ""
+    if agreement is not None:
+        agreed = f"{agreement.get('missing', 0)} missing, {agreement.get('extra', 0)} extra"
+        error = agreement.get("max_box_error_px")
+        if error is not None and fine:
+            agreed += f", boxes within {max(error, 0.01):.2g} px"
+    where = " ".join(word for word in (run.stage, run.step) if word)
+    mark = MARKS["pass" if fine else "error"]
+    cells = [
+        f"<td><b>{safe(run.name)}</b></td>",
+        f"<td>{safe(run.version or '')}</td>",
+        f"<td class='{'good' if fine else 'bad'}'>{mark} {safe(how)}</td>",
+        f"<td class=number>{'' if median is None else f'{median:.0f} ms'}</td>",
+        f"<td class=number>{'' if run.peak_rss_mb is None else f'{run.peak_rss_mb:.0f} MiB'}</td>",
+        f"<td class=number>{len(run.detections) if fine else ''}</td>",
+        f"<td class=wide>{safe(agreed or (where if run.failed else ''))}</td>",
+    ]
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _passed(report: Report) -> Iterator[str]:
+    for severity, title in ((Severity.PASS, "passed"), (Severity.SKIP, "not made")):
+        found = [one for one in report.findings if one.severity is severity]
+        if found:
+            rows = [(one.id, safe(one.title)) for one in found]
+            checks = "1 check" if len(found) == 1 else f"{len(found)} checks"
+            yield f"<div class='card'>{fold(f'{checks} {title}', _list(rows))}</div>"
+
+
+def _facts(report: Report) -> Iterator[str]:
+    sections = []
+    for name, fact in report.facts.items():
+        text = json.dumps(_without_files(name, fact), indent=1, ensure_ascii=False, default=str)
+        if len(text) > _LONGEST:
+            text = f"{text[:_LONGEST]}\n... cut here; the JSON report has all of it"
+        sections.append(fold(safe(name), f"<pre>{safe(text)}</pre>"))
+    if sections:
+        yield f"<h2>Facts</h2><div class='card screen'>{''.join(sections)}</div>"
+
+
+def _without_files(name: str, fact: Any) -> Any:
+    """Return the packages as name and version: what else is known of them fills pages."""
+    if name != "packages" or not isinstance(fact, Mapping):
+        return fact
+    listed = fact.get("distributions") or ()
+    return sorted(f"{one.get('key')} {one.get('version')}" for one in listed)
+
+
+def _value(value: Any) -> str:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return "<br>".join(safe(item) for item in items)
+
+
+def _list(rows: Iterable[tuple[str, str]]) -> str:
+    """Return names and values; the values are HTML."""
+    told = "".join(
+        f"<dt>{safe(key)}</dt><dd{' class=fix' if key == 'fix' else ''}>{value}</dd>"
+        for key, value in rows
+        if value
+    )
+    return f"<dl>{told}</dl>"
+
+
+def _sentence(text: str) -> str:
+    return safe(text[:1].upper() + text[1:])
