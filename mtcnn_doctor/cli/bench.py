@@ -111,7 +111,7 @@ def bench(
 ) -> None:
     """Measure backends: faces, times by stage, memory. A crash gives its certificate."""
     config = configuration.find_here()
-    files = outputs.check_outputs(output)
+    places = outputs.check_outputs(output, format)
     options.check_keep(keep)
     limit = options.timeout(timeout, config.timeout)
     from mtcnn_doctor.report.progress import Progress
@@ -158,7 +158,7 @@ def bench(
 
         BenchReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).bench(report, code)
 
-    outputs.show_report(report, code, format, files, print_to)
+    outputs.show_report(report, code, places, print_to)
     raise typer.Exit(code)
 
 

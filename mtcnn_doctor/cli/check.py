@@ -93,7 +93,7 @@ def check(
 ) -> None:
     """Check whether MTCNN runs on an interpreter and finds the right faces."""
     config = configuration.find_here()
-    files = outputs.check_outputs(output)
+    places = outputs.check_outputs(output, format)
     options.check_keep(keep)
     if facts is not None and (keep is not None or native):
         option = "--keep" if keep is not None else "--native"
@@ -178,8 +178,7 @@ def check(
     show(
         report,
         code,
-        format,
-        files,
+        places,
         fail_on=threshold,
         verbose=verbose,
         quiet=quiet,
@@ -218,15 +217,14 @@ def exit_code(report: Report, fail_on: str) -> int:
 def show(
     report: Report,
     code: int,
-    format: outputs.ReportFormat | None,
-    files: Sequence[Path],
+    places: Sequence[outputs.Output],
     *,
     fail_on: str = "error",
     verbose: bool,
     quiet: bool,
     no_color: bool,
 ) -> None:
-    """Hand a report to the reporter of a format."""
+    """Write a report to its places."""
 
     def print_to(stream: IO[str]) -> None:
         from mtcnn_doctor.report.console import ConsoleReporter
@@ -235,7 +233,7 @@ def show(
             report, code
         )
 
-    outputs.show_report(report, code, format, files, print_to, fail_on=fail_on)
+    outputs.show_report(report, code, places, print_to, fail_on=fail_on)
 
 
 def _recorded(path: Path) -> dict[str, Any]:

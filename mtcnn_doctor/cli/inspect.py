@@ -75,7 +75,7 @@ def inspect(
 ) -> None:
     """Say what is wrong with images and arrays, what each package does with them, and the cure."""
     config = configuration.find_here()
-    files = outputs.check_outputs(output)
+    places = outputs.check_outputs(output, format)
     limit = options.timeout(timeout, config.timeout)
     items = items_of(what, frames)
     _check_draw(draw, len(items), any(item.footage or item.holds_arrays for item in items))
@@ -113,7 +113,7 @@ def inspect(
             report, code
         )
 
-    outputs.show_report(report, code, format, files, print_to, fail_on=threshold)
+    outputs.show_report(report, code, places, print_to, fail_on=threshold)
     raise typer.Exit(code)
 
 

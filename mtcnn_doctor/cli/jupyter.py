@@ -43,13 +43,13 @@ def last_crash(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Say why a notebook kernel died that had loaded the extension (%load_ext mtcnn_doctor)."""
-    files = outputs.check_outputs(output)
+    places = outputs.check_outputs(output, format)
     from mtcnn_doctor.collect.crash import deaths
 
     found = deaths(blackbox.home())
     if list_all:
-        for place in files or (None,):
-            options.present(lambda stream: _listed(stream, found), place)
+        for place in places:
+            options.present(lambda stream: _listed(stream, found), place.path)
         raise typer.Exit(0)
     if pid is not None:
         found = [death for death in found if death["pid"] == pid]
@@ -77,7 +77,7 @@ def last_crash(
         plugin_failures=(),
     )
     code = exit_code(report, "error")
-    show(report, code, format, files, verbose=verbose, quiet=quiet, no_color=no_color)
+    show(report, code, places, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 

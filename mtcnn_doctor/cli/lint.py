@@ -13,23 +13,25 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from mtcnn_doctor.cli import options
+from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.collect.metadata import ask_metadata
 from mtcnn_doctor.collect.request import Collected, Request
 from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from mtcnn_doctor.report.formats import ReportFormat
 from mtcnn_doctor.targets import resolve
 
 if TYPE_CHECKING:
     from mtcnn_doctor.lint import Problem, Rule, Unit
 
 
-class LintFormat(str, Enum):
-    """Format of what was found."""
-
-    TEXT = "text"
-    JSON = "json"
-    GITHUB = "github"
-    SARIF = "sarif"
+#: What problems of code can be written as; the others are about runs.
+_FORMATS = (
+    ReportFormat.TEXT,
+    ReportFormat.JSON,
+    ReportFormat.JUNIT,
+    ReportFormat.SARIF,
+    ReportFormat.GITHUB,
+)
 
 
 class Threshold(str, Enum):
@@ -57,9 +59,14 @@ def lint(
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
     format: Annotated[
-        LintFormat, typer.Option("--format", help="text, json, github (annotations), or sarif.")
-    ] = LintFormat.TEXT,
-    output: options.OutputOption = None,
+        ReportFormat | None,
+        typer.Option(
+            "--format",
+            metavar="[" + "|".join(_FORMATS) + "]",
+            help="Format of the findings (default: by the file's ending, or text).",
+        ),
+    ] = None,
+    output: outputs.OutputsOption = None,
     quiet: options.QuietOption = False,
     no_color: options.NoColorOption = False,
 ) -> None:
@@ -68,7 +75,7 @@ def lint(
     from mtcnn_doctor.lint import lint as judge
     from mtcnn_doctor.lint import units_of
 
-    options.check_output(output)
+    places = outputs.check_outputs(output, format, _FORMATS)
     chosen = _chosen(options.split(select or ()), options.split(ignore or ()))
     # Read first: a wrong path is told before a child is started.
     units, failed = units_of(what, {})
@@ -81,7 +88,7 @@ def lint(
     code = EXIT_FINDINGS if bad or (failed and fail_on is not Threshold.ERROR) else EXIT_OK
     for path, reason in failed.items():
         print(f"not linted: {path}: {reason}", file=sys.stderr)
-    _show(units, found, failed, code, format, output, quiet=quiet, no_color=no_color)
+    _show(units, found, failed, code, fail_on.value, places, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 
@@ -126,27 +133,26 @@ def _show(
     found: Sequence[tuple[Unit, Problem]],
     failed: dict[str, str],
     code: int,
-    format: LintFormat,
-    output: Path | None,
+    fail_on: str,
+    places: Sequence[outputs.Output],
     *,
     quiet: bool,
     no_color: bool,
 ) -> None:
-    from mtcnn_doctor.report import lint_text
+    from mtcnn_doctor.lint import rules
+    from mtcnn_doctor.report import junit, lint_text, sarif
 
-    if format is LintFormat.JSON:
-        data = lint_text.to_data(units, found, failed)
-        options.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n", output)
-    elif format is LintFormat.GITHUB:
-        options.write("".join(f"{line}\n" for line in lint_text.commands(found)), output)
-    elif format is LintFormat.SARIF:
-        from mtcnn_doctor.lint import rules
-        from mtcnn_doctor.report import sarif
+    def text(format: ReportFormat) -> str:
+        if format is ReportFormat.JSON:
+            data = lint_text.to_data(units, found, failed)
+            return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        if format is ReportFormat.SARIF:
+            return sarif.render_lint(found, rules(), failed, code)
+        if format is ReportFormat.JUNIT:
+            return junit.render_lint(units, found, failed, fail_on)
+        return "".join(f"{line}\n" for line in lint_text.commands(found))
 
-        options.write(sarif.render_lint(found, rules(), code), output)
-    else:
+    def print_to(stream: IO[str]) -> None:
+        lint_text.print_to(stream, units, found, code, quiet=quiet, no_color=no_color)
 
-        def print_to(stream: IO[str]) -> None:
-            lint_text.print_to(stream, units, found, code, quiet=quiet, no_color=no_color)
-
-        options.present(print_to, output)
+    outputs.write_all(places, text, print_to)

@@ -272,9 +272,14 @@ def present(print_to: Callable[[IO[str]], None], output: Path | None) -> None:
         with reader_may_leave():
             print_to(sys.stdout)
         return
+    write(printed(print_to), output)
+
+
+def printed(print_to: Callable[[IO[str]], None]) -> str:
+    """Return what a reporter prints, as it goes to a file."""
     text = io.StringIO()
     print_to(text)
-    write(text.getvalue(), output)
+    return text.getvalue()
 
 
 def write(text: str, output: Path | None) -> None:
@@ -284,18 +289,27 @@ def write(text: str, output: Path | None) -> None:
         UsageError: the file cannot be written; the text went to stdout. An earlier file of that
             name is left as it was.
     """
-    if output is None:
-        with reader_may_leave():
-            sys.stdout.write(text)
-        return
     try:
-        _replace(output.absolute(), text)
+        put(text, output)
     except OSError as error:
         # It may have taken minutes, and is not lost.
-        write(text, None)
+        put(text, None)
         raise UsageError(
             f"--output {output} cannot be written: {error.strerror}; the report is on stdout"
         ) from error
+
+
+def put(text: str, output: Path | None) -> None:
+    """Write a text to stdout, or to a file that appears only when it is complete.
+
+    Raises:
+        OSError: the file cannot be written; an earlier one of that name is left as it was.
+    """
+    if output is None:
+        with reader_may_leave():
+            sys.stdout.write(text)
+    else:
+        _replace(output.absolute(), text)
 
 
 def _replace(target: Path, text: str) -> None:

@@ -59,11 +59,11 @@ def inspect(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Say what weight files hold and what is wrong with them. Nothing in them is run."""
-    places = outputs.check_outputs(output)
+    places = outputs.check_outputs(output, format)
     config = configuration.find_here()
     report = _judged(files, python, kernel, timeout, quiet, tried=tried)
     code = exit_code(report, fail_on.value if fail_on else config.fail_on or "error")
-    _show(report, code, format, places, verbose=verbose, quiet=quiet, no_color=no_color)
+    _show(report, code, places, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 
@@ -79,14 +79,14 @@ def verify(
     no_color: options.NoColorOption = False,
 ) -> None:
     """Exit with 0 only if every network in the files is the published one."""
-    places = outputs.check_outputs(output)
+    places = outputs.check_outputs(output, format)
     report = _judged(files, python, kernel, timeout, quiet, tried=False)
     networks = [
         facts for file in report.facts["weights"] for facts in (file.get("networks") or {}).values()
     ]
     same = bool(networks) and all(facts.get("published") for facts in networks)
     code = exit_code(report, "error") if same else EXIT_FINDINGS
-    _show(report, code, format, places, verbose=verbose, quiet=quiet, no_color=no_color)
+    _show(report, code, places, verbose=verbose, quiet=quiet, no_color=no_color)
     raise typer.Exit(code)
 
 
@@ -264,8 +264,7 @@ def _file(path: Path) -> Path:
 def _show(
     report: Report,
     code: int,
-    format: outputs.ReportFormat | None,
-    places: list[Path],
+    places: list[outputs.Output],
     *,
     verbose: bool,
     quiet: bool,
@@ -278,4 +277,4 @@ def _show(
             report, code
         )
 
-    outputs.show_report(report, code, format, places, print_to)
+    outputs.show_report(report, code, places, print_to)

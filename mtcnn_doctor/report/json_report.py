@@ -61,6 +61,6 @@ def finding_to_data(finding: Finding) -> dict[str, Any]:
     return {key: data[key] for key in order}
 
 
-def render(report: Report) -> str:
+def render(report: Report, exit_code: int = 0, fail_on: str = "error") -> str:
     """Return the report as JSON text."""
     return json.dumps(to_data(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -6,9 +6,10 @@ The form is that of Jenkins' ``junit-10.xsd``, which has no standard behind it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from xml.etree import ElementTree as XML
 
+from mtcnn_doctor.lint.model import SEVERITIES, Problem, Unit
 from mtcnn_doctor.model import Finding, Report, Severity
 from mtcnn_doctor.registry import FAMILIES
 from mtcnn_doctor.report.redact import Redactor
@@ -23,8 +24,58 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
     suites = [_suite(family, list(found), clean, fail_on) for family, found in _families(clean)]
     if clean.incomplete:
         suites.append(_incomplete(clean))
+    return _document(suites, clean.duration_s)
+
+
+def render_lint(
+    units: Sequence[Unit],
+    found: Sequence[tuple[Unit, Problem]],
+    failed: Mapping[str, str],
+    fail_on: str,
+) -> str:
+    """Return what ``lint`` found: a suite a file, a case a problem, one that passes for no problem.
+
+    Args:
+        units: What was linted.
+        found: The problems, each with where it is.
+        failed: Why files could not be linted, by their paths.
+        fail_on: Lowest severity that is a failure: error, warning or info.
+    """
+    suites, redactor = [], Redactor()
+    for unit in units:
+        own = [problem for of, problem in found if of is unit]
+        cases = [_problem(unit, problem, fail_on, redactor) for problem in own]
+        if not cases:
+            cases = [XML.Element("testcase", {"classname": "mtcnn_doctor.lint", "name": "lint"})]
+        suites.append(_filled(redactor.text(unit.path), cases))
+    for path, reason in failed.items():
+        case = XML.Element("testcase", {"classname": "mtcnn_doctor.lint", "name": "lint"})
+        message = _legal(redactor.text(reason))
+        XML.SubElement(case, "error", {"type": "not-linted", "message": message})
+        suites.append(_filled(redactor.text(path), [case]))
+    return _document(suites)
+
+
+def _problem(unit: Unit, problem: Problem, fail_on: str, redactor: Redactor) -> XML.Element:
+    place = redactor.text(unit.place(problem.line))
+    case = XML.Element("testcase", {"classname": "mtcnn_doctor.lint"})
+    case.set("name", _legal(f"{problem.rule} ({place})"))
+    told = redactor.text(
+        "\n".join([place, problem.message, *([f"fix: {problem.fix}"] if problem.fix else [])])
+    )
+    if SEVERITIES.index(problem.severity) <= SEVERITIES.index(fail_on):
+        failure = XML.SubElement(case, "failure", {"type": problem.severity})
+        failure.set("message", _legal(redactor.text(problem.message)))
+        failure.text = _legal(told)
+    else:
+        XML.SubElement(case, "system-out").text = _legal(f"{problem.severity}: {told}")
+    return case
+
+
+def _document(suites: list[XML.Element], duration_s: float | None = None) -> str:
     root = XML.Element("testsuites", _summed(suites, name="mtcnn-doctor"))
-    root.set("time", f"{clean.duration_s:.3f}")
+    if duration_s is not None:
+        root.set("time", f"{duration_s:.3f}")
     root.extend(suites)
     XML.indent(root)
     text = XML.tostring(root, encoding="unicode")
@@ -90,7 +141,11 @@ def _incomplete(report: Report) -> XML.Element:
         case.set("name", f"complete ({number})")
         XML.SubElement(case, "error", {"type": "incomplete", "message": _legal(reason)})
         cases.append(case)
-    suite = XML.Element("testsuite", _counts("the report is complete", cases))
+    return _filled("the report is complete", cases)
+
+
+def _filled(name: str, cases: list[XML.Element]) -> XML.Element:
+    suite = XML.Element("testsuite", _counts(name, cases))
     suite.extend(cases)
     return suite
 

@@ -88,7 +88,7 @@ def _folds(report: Report) -> Iterator[tuple[str, list[str]]]:
     yield "Runs", _runs(made)
     for run in made:
         if run.failed:
-            yield f"{plain(run.name)}: traceback and stderr", _traces(run)
+            yield f"{run.name}: traceback and stderr", _traces(run)
     lines = [(family, " · ".join(values(family, report))) for family in FAMILIES]
     yield "The machine in a few lines", rows(lines)
     notes = [f for f in report.findings if f.severity is Severity.INFO]

@@ -43,7 +43,10 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
 
 
 def render_lint(
-    found: Sequence[tuple[Unit, Problem]], rules: Iterable[Rule], exit_code: int
+    found: Sequence[tuple[Unit, Problem]],
+    rules: Iterable[Rule],
+    failed: Mapping[str, str],
+    exit_code: int,
 ) -> str:
     """Return the SARIF log of what ``lint`` found, with its fixes as replacements."""
     used = {problem.rule for _, problem in found}
@@ -54,7 +57,15 @@ def render_lint(
     }
     order = list(told)
     results = [_problem(unit, problem, order.index(problem.rule)) for unit, problem in found]
-    return _log(told.values(), results, exit_code, [], True)
+    notes = [
+        {
+            "level": "warning",
+            "message": {"text": f"not linted: {reason}"},
+            "locations": [_physical(path)],
+        }
+        for path, reason in failed.items()
+    ]
+    return _log(told.values(), results, exit_code, notes, not failed)
 
 
 def _log(
