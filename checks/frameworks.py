@@ -184,8 +184,9 @@ def _judge_companion(
             if key == "torchvision"
             else f"`import {key}` fails.",
             cause="One of the two was upgraded without the other.",
-            fix="Install both in one command and from one index.",
+            fix=f"Install the {key} of this torch, or both anew in one command and from one index.",
             commands=[f'pip install "{key}=={wanted}.*"{index}', command],
+            alternatives=True,
         )
         return
     linux = python is None or python.get("platform", "linux") == "linux"

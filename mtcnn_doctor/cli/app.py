@@ -18,6 +18,7 @@ _COMMANDS = {
     "lint": ("lint", "lint"),
     "matrix": ("matrix", "matrix"),
     "pin": ("pin", "pin"),
+    "fix": ("fix", "fix"),
     "explain": ("explain", "explain"),
     "export": ("export", "export"),
     "weights": ("weights", "application"),

@@ -114,8 +114,8 @@ def check(
         ignored,
         run_level if facts is None and not requirements else 3,
     )
-    recorded = _recorded(facts) if facts is not None else None
-    if not requirements and "declared" not in (recorded or {}).get("facts", recorded or {}):
+    document = recorded(facts) if facts is not None else None
+    if not requirements and "declared" not in (document or {}).get("facts", document or {}):
         chosen = [check for check in chosen if "declared" not in registry.parameters(check)[0]]
     # Failures of plug-ins are findings like any other, and can be ignored like any other.
     failures = [] if "plugin-failed" in ignored else list(checks.failures)
@@ -138,9 +138,9 @@ def check(
             plugin_failures=failures,
             timeout_s=limit,
         )  # fmt: skip
-    elif recorded is not None:
+    elif document is not None:
         report = judge_facts(
-            recorded,
+            document,
             chosen,
             expect_gpu=expect_gpu,
             command=command,
@@ -236,7 +236,7 @@ def show(
     outputs.show_report(report, code, places, print_to, fail_on=fail_on)
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def recorded(path: Path) -> dict[str, Any]:
     """Read a facts file.
 
     Raises:
