@@ -9,10 +9,15 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+
+from mtcnn_doctor.report.json_report import SchemaName, schema
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,35 @@ def doctor(tmp_path: Path) -> Doctor:
             timeout=timeout,
             check=False,
         )
+        _hold_to_schema(done.stdout)
+        for option, word in pairwise(arguments):
+            path = (cwd or work) / word
+            if option in ("--output", "-o") and path.is_file():
+                _hold_to_schema(path.read_text(encoding="utf-8", errors="replace"))
         return Answer(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+def _hold_to_schema(text: str) -> None:
+    """Hold what a command wrote to the shipped schema, where it is JSON that has one."""
+    if not text.lstrip().startswith("{"):
+        return
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return  # the test that wants JSON will say so
+    # By the one key that each of them has alone; other commands promise no schema.
+    for name, key in (("report", "verdict"), ("lint", "not_linted"), ("matrix", "combinations")):
+        if key in document:
+            _validator(name).validate(document)
+
+
+@lru_cache
+def _validator(name: str) -> jsonschema.Draft202012Validator:
+    document = schema(SchemaName(name))
+    jsonschema.Draft202012Validator.check_schema(document)
+    return jsonschema.Draft202012Validator(document)
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ _COMMANDS = {
     "jupyter": ("jupyter", "application"),
     "sweep": ("sweep", "sweep"),
     "list": ("list_checks", "list_checks"),
+    "schema": ("schema", "show_schema"),
 }
 
 

@@ -313,15 +313,18 @@ def put(text: str, output: Path | None) -> None:
 
 
 def _replace(target: Path, text: str) -> None:
-    """Write a file that appears only when it is complete, or not at all."""
+    """Write a file that appears only when it is complete, or not at all.
+
+    A file name that is no UTF-8 is half a character in a report: it is written as an escape.
+    """
     if target.exists() and not target.is_file():
         # A device or a pipe (/dev/stderr): to be written to, never to be replaced.
-        target.write_text(text, encoding="utf-8")
+        target.write_text(text, encoding="utf-8", errors="backslashreplace")
         return
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
-        with open(descriptor, "w", encoding="utf-8") as file:
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         # A temporary file is its owner's alone; a report is an ordinary file.
         temporary.chmod(0o666 & ~_umask())

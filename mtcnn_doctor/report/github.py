@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from mtcnn_doctor.model import Finding, Report, Severity
 from mtcnn_doctor.report.redact import Redactor
+from mtcnn_doctor.report.words import steps
 
 _WORDS = {"error": "error", "warning": "warning", "info": "notice"}
 
@@ -49,7 +50,7 @@ def _message(finding: Finding) -> str:
         parts.append(f"cause: {finding.cause}")
     if finding.remedy is not None:
         parts.append(f"fix: {finding.remedy.text}")
-        parts += [f"    {line}" for line in finding.remedy.commands]
+        parts += [f"    {line}" for line in steps(finding.remedy)]
     return "\n".join(parts)
 
 

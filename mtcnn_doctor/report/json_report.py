@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from enum import Enum
 from importlib import resources
 from typing import Any
 
@@ -13,9 +14,18 @@ from mtcnn_doctor.report.redact import Redactor
 from mtcnn_doctor.runs import run_to_dict
 
 
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of the report."""
-    text = resources.files("mtcnn_doctor.report").joinpath("schema.json").read_text("utf-8")
+class SchemaName(str, Enum):
+    """Whose JSON a schema describes."""
+
+    REPORT = "report"
+    LINT = "lint"
+    MATRIX = "matrix"
+
+
+def schema(name: SchemaName = SchemaName.REPORT) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the report, or of another command's JSON."""
+    file = "schema.json" if name is SchemaName.REPORT else f"schema_{name.value}.json"
+    text = resources.files("mtcnn_doctor.report").joinpath(file).read_text("utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
 

@@ -13,6 +13,7 @@ from mtcnn_doctor.lint.model import SEVERITIES, Problem, Unit
 from mtcnn_doctor.model import Finding, Report, Severity
 from mtcnn_doctor.registry import FAMILIES
 from mtcnn_doctor.report.redact import Redactor
+from mtcnn_doctor.report.words import steps
 
 #: What XML 1.0 cannot hold at all, not even escaped.
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -130,7 +131,7 @@ def _told(finding: Finding) -> str:
     ]  # fmt: skip
     if finding.remedy is not None:
         lines.append(f"fix: {finding.remedy.text}")
-        lines += [f"    {command}" for command in finding.remedy.commands]
+        lines += [f"    {line}" for line in steps(finding.remedy)]
     return "\n".join(lines)
 
 

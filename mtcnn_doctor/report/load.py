@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mtcnn_doctor.model import Finding, Outcome, Remedy, Report, Run, Severity
+from mtcnn_doctor.errors import UsageError
+from mtcnn_doctor.model import SCHEMA_VERSION, Finding, Outcome, Remedy, Report, Run, Severity
 
 
 def report_of(data: Mapping[str, Any]) -> Report:
-    """Return the report that a JSON document of ``schema_version`` 1 holds."""
+    """Return the report that a JSON document of ``schema_version`` 1 holds.
+
+    Raises:
+        UsageError: it is of a version that is not known.
+    """
+    version = data.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise UsageError(
+            f"the report has schema_version {version}, this mtcnn-doctor reads {SCHEMA_VERSION}; "
+            "use the release that wrote it"
+        )
     return Report(
         created=data["created"],
         command=tuple(data["command"]),

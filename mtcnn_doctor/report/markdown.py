@@ -11,7 +11,7 @@ from mtcnn_doctor.registry import FAMILIES
 from mtcnn_doctor.report.markup import details, fenced, plain, printable, rows
 from mtcnn_doctor.report.redact import Redactor
 from mtcnn_doctor.report.summary import values
-from mtcnn_doctor.report.words import counted, meaning
+from mtcnn_doctor.report.words import counted, meaning, steps
 
 #: What GitHub takes of one comment, in characters.
 LIMIT = 65_536
@@ -69,7 +69,7 @@ def _finding(finding: Finding) -> list[str]:
         ]
     )
     if remedy is not None and remedy.commands:
-        lines += fenced("\n".join(remedy.commands), "sh")
+        lines += fenced("\n".join(steps(remedy)), "sh")
     return lines
 
 

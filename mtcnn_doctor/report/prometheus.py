@@ -11,6 +11,7 @@ from datetime import datetime
 
 from mtcnn_doctor import __version__
 from mtcnn_doctor.model import Outcome, Report, Run, Severity, Verdict
+from mtcnn_doctor.report.look import clean
 from mtcnn_doctor.report.redact import Redactor
 
 Sample = tuple[Mapping[str, str], float]
@@ -85,4 +86,4 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return clean(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

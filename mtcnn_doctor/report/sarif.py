@@ -19,6 +19,7 @@ from mtcnn_doctor import __version__, registry
 from mtcnn_doctor.lint.model import Problem, Rule, Unit
 from mtcnn_doctor.model import Finding, Report, Severity
 from mtcnn_doctor.report.redact import Redactor
+from mtcnn_doctor.report.words import steps
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {"error": "error", "warning": "warning", "info": "note"}
@@ -109,7 +110,7 @@ def _rule(id: str, title: str, documentation: str) -> dict[str, Any]:
 def _result(finding: Finding, index: int) -> dict[str, Any]:
     parts = [finding.title, finding.effect, finding.cause]
     if finding.remedy is not None:
-        parts += [f"Fix: {finding.remedy.text}", *finding.remedy.commands]
+        parts += [f"Fix: {finding.remedy.text}", *steps(finding.remedy)]
     key = hashlib.sha256(f"{finding.id}:{finding.about}".encode()).hexdigest()
     result: dict[str, Any] = {
         "ruleId": finding.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtcnn_doctor.model import Report, Severity, Verdict
+from mtcnn_doctor.model import Remedy, Report, Severity, Verdict
 
 _HERE = {
     Verdict.FAIL: "MTCNN will not work here as it is",
@@ -20,6 +20,13 @@ def meaning(report: Report) -> str:
     if "declared" in report.facts:
         return _DECLARED[report.verdict]
     return _HERE[report.verdict]
+
+
+def steps(remedy: Remedy) -> list[str]:
+    """Return the commands of a remedy as lines of a shell; of alternatives one is enough."""
+    if not remedy.alternatives:
+        return list(remedy.commands)
+    return [line for command in remedy.commands for line in ("# or", command)][1:]
 
 
 def counted(report: Report) -> str:
