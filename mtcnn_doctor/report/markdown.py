@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -45,8 +46,14 @@ def _head(report: Report, exit_code: int) -> list[str]:
         [
             ("target", " ".join(str(target[key]) for key in keys if target.get(key))),
             ("result", f"{counted(report)}, exit code {exit_code}"),
-            ("command", " ".join(report.command)),
+            ("command", shlex.join(report.command)),
             ("made", f"{report.created} by mtcnn-doctor {__version__}"),
+            (
+                "runs",
+                ""
+                if any(run.outcome is not Outcome.NOT_INSTALLED for run in report.runs)
+                else "nothing was run for this report",
+            ),
             *(("incomplete", reason) for reason in report.incomplete),
         ]
     )

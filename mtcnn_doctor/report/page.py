@@ -7,6 +7,7 @@ doctor would have to install everywhere. What comes from outside passes :func:`s
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from importlib import resources
@@ -88,12 +89,13 @@ def _head(report: Report, exit_code: int) -> str:
     rows = [
         ("target", f"<code>{safe(target.get('python'))}</code> {safe(where)}"),
         ("result", f"{counted(report)}; exit code {exit_code}; {report.duration_s:.0f} s"),
-        ("command", f"<code>{safe(' '.join(report.command))}</code>"),
+        ("command", f"<code>{safe(shlex.join(report.command))}</code>"),
         *(("incomplete", f"<b>{safe(reason)}</b>") for reason in report.incomplete),
     ]
+    badge = f"<span class='badge'><i>{_VERDICT_MARKS[verdict]}</i> {verdict}</span>"
     return (
-        f"<header class='card verdict {verdict}'><span class='badge'>{_VERDICT_MARKS[verdict]} "
-        f"{verdict}</span><h1>{_sentence(meaning(report))}</h1>{_list(rows)}</header>"
+        f"<header class='card verdict {verdict}'>{badge}"
+        f"<h1>{_sentence(meaning(report))}</h1>{_list(rows)}</header>"
     )
 
 
@@ -112,7 +114,7 @@ def finding_card(one: Finding) -> str:
     """Return a finding, opened up."""
     word = one.severity.value
     head = (
-        f"<h3><span class='badge'>{MARKS[word]} {word}</span> {safe(one.title)}</h3>"
+        f"<h3><span class='badge'><i>{MARKS[word]}</i> {word}</span> {safe(one.title)}</h3>"
         f"<code>{safe(one.id)}</code>"
     )
     rows = [(str(key), _value(value)) for key, value in one.evidence.items()]
@@ -141,10 +143,14 @@ def _families(report: Report) -> Iterator[str]:
 
 def _runs(runs: list[Run]) -> Iterator[str]:
     if not runs:
+        # Metadata that look healthy are no proof that anything runs.
+        yield "<h2>Runs</h2><p class='card'>Nothing was run for this report.</p>"
         return
     head = ("", "version", "outcome", "median", "peak memory", "faces", "agreement")
     numbers = ("median", "peak memory", "faces")
-    cells = "".join(f"<th{' class=number' if name in numbers else ''}>{name}</th>" for name in head)
+    cells = "".join(
+        f"<th scope=col{' class=number' if name in numbers else ''}>{name}</th>" for name in head
+    )
     body = "".join(_run(run) for run in runs)
     yield "<h2>Runs</h2>"
     yield f"<div class='card scroll'><table><tr>{cells}</tr>{body}</table></div>"
@@ -174,14 +180,17 @@ def _run(run: Run) -> str:
             agreed += f", boxes within {max(error, 0.01):.2g} px"
     where = " ".join(word for word in (run.stage, run.step) if word)
     mark = MARKS["pass" if fine else "error"]
+    median_ms = "" if median is None else f"{median:.0f} ms"
+    peak = "" if run.peak_rss_mb is None else f"{run.peak_rss_mb:.0f} MiB"
     cells = [
         f"<td><b>{safe(run.name)}</b></td>",
-        f"<td>{safe(run.version or '')}</td>",
-        f"<td class='{'good' if fine else 'bad'}'>{mark} {safe(how)}</td>",
-        f"<td class=number>{'' if median is None else f'{median:.0f} ms'}</td>",
-        f"<td class=number>{'' if run.peak_rss_mb is None else f'{run.peak_rss_mb:.0f} MiB'}</td>",
-        f"<td class=number>{len(run.detections) if fine else ''}</td>",
-        f"<td class=wide>{safe(agreed or (where if run.failed else ''))}</td>",
+        f"<td data-name=version>{safe(run.version or '')}</td>",
+        f"<td data-name=outcome class='{'good' if fine else 'bad'}'>{mark} {safe(how)}</td>",
+        f"<td data-name=median class=number>{median_ms}</td>",
+        f"<td data-name='peak memory' class=number>{peak}</td>",
+        f"<td data-name=faces class=number>{len(run.detections) if fine else ''}</td>",
+        f"<td data-name={'where' if run.failed and not agreed else 'agreement'} class=wide>"
+        f"{safe(agreed or (where if run.failed else ''))}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -192,7 +201,7 @@ def _passed(report: Report) -> Iterator[str]:
         if found:
             rows = [(one.id, safe(one.title)) for one in found]
             checks = "1 check" if len(found) == 1 else f"{len(found)} checks"
-            yield f"<div class='card'>{fold(f'{checks} {title}', _list(rows))}</div>"
+            yield f"<div class='card screen'>{fold(f'{checks} {title}', _list(rows))}</div>"
 
 
 def _facts(report: Report) -> Iterator[str]:
@@ -203,7 +212,7 @@ def _facts(report: Report) -> Iterator[str]:
             text = f"{text[:_LONGEST]}\n... cut here; the JSON report has all of it"
         sections.append(fold(safe(name), f"<pre>{safe(text)}</pre>"))
     if sections:
-        yield f"<h2>Facts</h2><div class='card screen'>{''.join(sections)}</div>"
+        yield f"<h2 class=screen>Facts</h2><div class='card screen'>{''.join(sections)}</div>"
 
 
 def _without_files(name: str, fact: Any) -> Any:

@@ -9,17 +9,23 @@ from mtcnn_doctor.model import Run
 from mtcnn_doctor.report.look import clean
 
 _STAGES = {"pyramid": "pyramid", "pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
-_WIDTH, _NAME, _ROW, _VALUE = 460, 100, 26, 90
+_WIDTH, _BAR, _LONGEST_NAME = 360, 14, 32
+
+_Row = tuple[str, Sequence[tuple[int, float]], str, str]
 
 
 def stages(runs: Sequence[Run]) -> str:
     """Return a bar for each run, its stages one after the other; "" where nothing was timed."""
-    rows = []
+    rows: list[_Row] = []
     for run in runs:
         times = run.timings_ms.get("stages") or {}
-        parts = [(index, float(times.get(name) or 0)) for index, name in enumerate(_STAGES, 1)]
-        if sum(time for _, time in parts) > 0:
-            rows.append((run.name, parts, f"{sum(time for _, time in parts):.0f} ms"))
+        known = {name: float(times.get(name) or 0) for name in _STAGES}
+        total = sum(known.values())
+        if total > 0:
+            parts = list(enumerate(known.values(), 1))
+            # In words, too: the colours alone say nothing to many.
+            told = " · ".join(f"{_STAGES[name]} {time:.0f}" for name, time in known.items())
+            rows.append((run.name, parts, f"{total:.0f} ms", told))
     if not rows:
         return ""
     keys = "".join(
@@ -31,31 +37,36 @@ def stages(runs: Sequence[Run]) -> str:
 
 def memory(runs: Sequence[Run]) -> str:
     """Return a bar for each run's peak of resident memory; "" where none is known."""
-    rows = [
-        (run.name, [(1, run.peak_rss_mb)], f"{run.peak_rss_mb:.0f} MiB")
+    rows: list[_Row] = [
+        (run.name, [(1, run.peak_rss_mb)], f"{run.peak_rss_mb:.0f} MiB", "")
         for run in runs
         if run.peak_rss_mb
     ]
     return f"<h3>Peak memory</h3>{_bars(rows)}" if rows else ""
 
 
-def _bars(rows: Sequence[tuple[str, Sequence[tuple[int, float]], str]]) -> str:
-    longest = max(sum(value for _, value in parts) for _, parts, _ in rows)
-    room = _WIDTH - _NAME - _VALUE
-    drawn = []
-    for number, (name, parts, told) in enumerate(rows):
-        top, left = number * _ROW, float(_NAME)
-        drawn.append(f"<text x='0' y='{top + 17}'>{_text(name)}</text>")
+def _bars(rows: Sequence[_Row]) -> str:
+    longest = max(sum(value for _, value in parts) for _, parts, _, _ in rows)
+    drawn, top = [], 0
+    for name, parts, total, told in rows:
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        drawn.append(f"<text x='0' y='{top + 13}'>{_text(shown)}</text>")
+        drawn.append(f"<text x='{_WIDTH}' y='{top + 13}' text-anchor='end'>{_text(total)}</text>")
+        left = 0.0
         for index, value in parts:
-            width = room * value / longest
+            width = _WIDTH * value / longest
             drawn.append(
-                f"<rect class='s{index}' x='{left:.1f}' y='{top + 4}' width='{width:.1f}' "
-                f"height='{_ROW - 8}'><title>{value:.1f}</title></rect>"
+                f"<rect class='s{index}' x='{left:.1f}' y='{top + 18}' width='{width:.1f}' "
+                f"height='{_BAR}'/>"
             )
             left += width
-        drawn.append(f"<text class='soft' x='{left + 6:.1f}' y='{top + 17}'>{_text(told)}</text>")
-    label = "; ".join(f"{name} {told}" for name, _, told in rows)
-    return _svg(_WIDTH, len(rows) * _ROW, "".join(drawn), {"role": "img", "aria-label": label})
+        top += 18 + _BAR
+        if told:
+            drawn.append(f"<text class='soft' x='0' y='{top + 12}'>{_text(told)}</text>")
+            top += 14
+        top += 8
+    label = "; ".join(f"{name} {total} {told}".strip() for name, _, total, told in rows)
+    return _svg(_WIDTH, top, "".join(drawn), {"role": "img", "aria-label": label})
 
 
 def _svg(width: float, height: float, content: str, more: Mapping[str, str]) -> str:
