@@ -211,6 +211,9 @@ def test_all_formats_in_one_run(doctor: Doctor, tmp_path: Path) -> None:
     (run,) = log["runs"]
     result = next(row for row in run["results"] if row["level"] == "error")
     assert result["ruleId"] == "numpy-abi"
+    (place,) = result["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "file:///venv/bin/python"
+    assert place["logicalLocations"][0]["name"] == "torch"
     told = run["tool"]["driver"]["rules"][result["ruleIndex"]]
     assert (told["id"], "## How to fix it" in told["help"]["text"]) == ("numpy-abi", True)
     metrics = samples_of(texts["r.prom"])

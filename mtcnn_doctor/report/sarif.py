@@ -38,7 +38,10 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
         text = inspect.cleandoc(check.documentation) if check is not None else ""
         rules.setdefault(finding.id, _rule(finding.id, title, text))
     order = list(rules)
-    results = [_result(finding, order.index(finding.id)) for finding in found]
+    results = [
+        _result(finding, order.index(finding.id), str(clean.target.get("python") or "python"))
+        for finding in found
+    ]
     notes = [{"level": "warning", "message": {"text": reason}} for reason in clean.incomplete]
     return _log(rules.values(), results, exit_code, notes, not clean.incomplete)
 
@@ -103,11 +106,11 @@ def _rule(id: str, title: str, documentation: str) -> dict[str, Any]:
     rule: dict[str, Any] = {"id": id, "name": words, "shortDescription": {"text": title}}
     if documentation:
         rule["fullDescription"] = {"text": documentation.split("\n\n")[0].replace("\n", " ")}
-        rule["help"] = {"text": documentation}
+        rule["help"] = {"text": documentation, "markdown": documentation}
     return rule
 
 
-def _result(finding: Finding, index: int) -> dict[str, Any]:
+def _result(finding: Finding, index: int, python: str) -> dict[str, Any]:
     parts = [finding.title, finding.effect, finding.cause]
     if finding.remedy is not None:
         parts += [f"Fix: {finding.remedy.text}", *steps(finding.remedy)]
@@ -119,26 +122,28 @@ def _result(finding: Finding, index: int) -> dict[str, Any]:
         "message": {"text": "\n".join(part for part in parts if part)},
         "partialFingerprints": {"findingAndSubject/v1": key},
     }
-    places = list(_places(finding))
-    if places:
-        result["locations"] = places
+    result["locations"] = list(_places(finding, python))
     if finding.severity is Severity.INFO:
         result["kind"] = "informational"
         result["level"] = "none"  # every other kind than "fail" must say so
     return result
 
 
-def _places(finding: Finding) -> Iterator[dict[str, Any]]:
-    """Yield where a finding is: lines of requirements, a file, or what it is about."""
+def _places(finding: Finding, python: str) -> Iterator[dict[str, Any]]:
+    """Yield where a finding is: lines of requirements, a file, or else the interpreter.
+
+    GitHub refuses a whole log for one result without a file
+    (https://github.com/github/codeql-action/issues/1738).
+    """
     logical = [{"name": finding.about or finding.family, "kind": "module"}]
     declared = str(finding.evidence.get("declared in") or "")
-    for match in _PLACE.finditer(declared):
+    lines = list(_PLACE.finditer(declared))
+    for match in lines:
         yield {**_physical(match["file"], int(match["line"])), "logicalLocations": logical}
-    path = finding.evidence.get("path")
-    if not declared and isinstance(path, str) and path:
-        yield {**_physical(path), "logicalLocations": logical}
-    elif not declared:
-        yield {"logicalLocations": logical}
+    if not lines:
+        path = finding.evidence.get("path")
+        file = path if isinstance(path, str) and path else python
+        yield {**_physical(file), "logicalLocations": logical}
 
 
 def _physical(path: str, line: int | None = None) -> dict[str, Any]:
@@ -155,7 +160,9 @@ def _uri(path: str) -> str:
             path = os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
         except OSError:  # the working directory is gone
             pass
-    return quote(path.replace(os.sep, "/"), safe="/~")
+    path = path.replace("\\", "/") if re.match(r"[A-Za-z]:[\\/]", path) else path
+    scheme = "file://" if path.startswith("/") else "file:///" if path[1:3] == ":/" else ""
+    return scheme + quote(path.replace(os.sep, "/"), safe="/~:" if scheme else "/~")
 
 
 def _problem(unit: Unit, problem: Problem, index: int) -> dict[str, Any]:
