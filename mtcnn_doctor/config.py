@@ -1,8 +1,8 @@
 """Settings of a project: ``mtcnn-doctor.toml`` or ``[tool.mtcnn-doctor]`` in pyproject.toml.
 
 Keys: ``select`` and ``ignore`` (lists; an entry of ``ignore`` may be a table with ``id`` and
-``reason``), ``fail-on``, ``level``, ``timeout``, ``images``, ``backends``, ``plugins`` (Python
-files with checks, relative to the file).
+``reason``), ``fail-on``, ``level``, ``timeout``, ``history`` (false: none is kept), ``images``,
+``backends``, ``plugins`` (Python files with checks, relative to the file).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Config:
     images: tuple[Path, ...] = ()
     backends: tuple[str, ...] = ()
     plugins: tuple[Path, ...] = ()
+    history: bool = True
 
 
 def find_here() -> Config:
@@ -81,7 +82,17 @@ def _parse(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {problem}") from problem
 
 
-_KEYS = {"select", "ignore", "fail-on", "level", "timeout", "images", "backends", "plugins"}
+_KEYS = {
+    "select",
+    "ignore",
+    "fail-on",
+    "level",
+    "timeout",
+    "images",
+    "backends",
+    "plugins",
+    "history",
+}
 
 
 def _read(path: Path, table: dict[str, Any]) -> Config:
@@ -108,6 +119,9 @@ def _read(path: Path, table: dict[str, Any]) -> Config:
         raise UsageError(f"{path}: timeout must be a positive number of seconds")
     if fail_on is not None and fail_on not in ("error", "warning"):
         raise UsageError(f"{path}: fail-on must be error or warning")
+    history = table.get("history", True)
+    if not isinstance(history, bool):
+        raise UsageError(f"{path}: history must be true or false")
     base = path.parent
     return Config(
         path=path,
@@ -116,6 +130,7 @@ def _read(path: Path, table: dict[str, Any]) -> Config:
         fail_on=fail_on,
         level=level,
         timeout=timeout,
+        history=history,
         images=tuple(base / name for name in _list(path, table, "images", str)),
         backends=tuple(_list(path, table, "backends", str)),
         plugins=tuple(base / name for name in _list(path, table, "plugins", str)),

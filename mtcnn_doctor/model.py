@@ -261,6 +261,7 @@ class Report:
     """Everything one examination found out.
 
     ``further`` are failed runs beside ``runs``, one of each fault, of which evidence may be kept.
+    ``changes`` is what differs from the last good report of the target, where there is one.
     """
 
     created: str
@@ -273,6 +274,7 @@ class Report:
     duration_s: float = 0.0
     search: Mapping[str, Any] | None = None
     further: tuple[Run, ...] = ()
+    changes: Mapping[str, Any] | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -46,6 +46,12 @@ class Answer:
 Doctor = Callable[..., Answer]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_history() -> None:
+    """Keep the developer's own history, and each test's target, out of the other tests."""
+    os.environ["MTCNN_DOCTOR_NO_HISTORY"] = "1"
+
+
 @pytest.fixture
 def doctor(tmp_path: Path) -> Doctor:
     """Run ``python -m mtcnn_doctor`` in an empty folder, in a process of its own."""

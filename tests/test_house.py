@@ -65,9 +65,10 @@ MAY_IMPORT = {
     "declared": {
         "collect", "declared", "errors", "knowledge", "model", "registry", "targets", "toml",
     },
+    "history": {"blackbox", "history", "model", "runs"},
     "cli": {
         "backends", "blackbox", "cli", "collect", "config", "declared", "errors", "examine",
-        "investigate",
+        "history", "investigate",
         "lint", "model", "registry", "report", "subjects", "targets",
     },
     "notebook": {

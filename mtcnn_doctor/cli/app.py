@@ -23,6 +23,7 @@ _COMMANDS = {
     "export": ("export", "export"),
     "weights": ("weights", "application"),
     "plan": ("plan", "plan"),
+    "diff": ("diff", "diff"),
     "jupyter": ("jupyter", "application"),
     "sweep": ("sweep", "sweep"),
     "list": ("list_checks", "list_checks"),

@@ -85,6 +85,10 @@ def check(
     ] = None,
     keep: options.KeepOption = None,
     native: options.NativeOption = False,
+    no_history: Annotated[
+        bool,
+        typer.Option("--no-history", help="Do not keep this state, nor compare it with the last."),
+    ] = False,
     format: outputs.ReportFormatOption = None,
     output: outputs.OutputsOption = None,
     verbose: options.VerboseOption = False,
@@ -165,13 +169,19 @@ def check(
                 command=command,
                 plugin_failures=failures,
                 listener=progress.hear,
-                given={} if notebook is None else {"notebook": _object(notebook, "--notebook")},
+                given={} if notebook is None else {"notebook": _object(notebook, "--notebook ")},
                 started=early.BEGAN,
             )
             try:
                 report = examine(request)
             except Interrupted as stop:
                 report, interrupted = stop.report, True
+    if requirements is None and document is None and not interrupted:
+        report = _followed(report, config.history and not no_history, {
+            "level": run_level, "backends": options.backends(backend or config.backends),
+            "subjects": options.subjects(subject or (), () if backend else ("all",)),
+            "select": options.split(select or config.select), "ignore": ignored,
+        })  # fmt: skip
     report = options.keep(report, keep)
     threshold = fail_on.value if fail_on is not None else config.fail_on or "error"
     code = EXIT_INTERRUPTED if interrupted else exit_code(report, threshold)
@@ -185,6 +195,18 @@ def check(
         no_color=no_color,
     )
     raise typer.Exit(code)
+
+
+def _followed(report: Report, wanted: bool, looked_at: dict[str, Any]) -> Report:
+    """Return the report with what changed since the target's last good one."""
+    from mtcnn_doctor.history import store
+
+    if not (wanted and store.is_allowed()):
+        return report
+    from mtcnn_doctor.history.follow import follow
+    from mtcnn_doctor.report.redact import Redactor
+
+    return follow(report, store.scope_of(**looked_at), Redactor().data)
 
 
 def _refuse_mixtures(
@@ -236,30 +258,30 @@ def show(
     outputs.show_report(report, code, places, print_to, fail_on=fail_on)
 
 
-def recorded(path: Path) -> dict[str, Any]:
-    """Read a facts file.
+def recorded(path: Path, option: str = "--facts ") -> dict[str, Any]:
+    """Read a facts file, or a report.
 
     Raises:
         UsageError: missing, no JSON, no facts in it, or of a version that is not known.
     """
-    document = _object(path, "--facts", "; make one with check --format json --output FILE")
+    document = _object(path, option, "; make one with check --format json --output FILE")
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is not None and version != SCHEMA_VERSION:
         raise UsageError(
-            f"--facts {path} has schema_version {version}, this mtcnn-doctor reads "
+            f"{option}{path} has schema_version {version}, this mtcnn-doctor reads "
             f"{SCHEMA_VERSION}; use the release that wrote it"
         )
     facts = document.get("facts", document) if isinstance(document, dict) else None
     if not isinstance(facts, dict) or not (facts.get("python") or facts.get("packages")):
         raise UsageError(
-            f"--facts {path} holds no facts; make them with check --format json --output FILE"
+            f"{option}{path} holds no facts; make them with check --format json --output FILE"
         )
     for name, fact in {**facts, "runs": document.get("runs")}.items():
         listed = name in ("images", "runs")
         rows = fact if listed and isinstance(fact, list) else [None if listed else fact]
         if fact is not None and not all(isinstance(row, dict) for row in rows):
             kind = "a list of objects" if listed else "an object"
-            raise UsageError(f"--facts {path}: {name} must be {kind}; record the file afresh")
+            raise UsageError(f"{option}{path}: {name} must be {kind}; record the file afresh")
     return dict(document)
 
 
@@ -272,6 +294,6 @@ def _object(path: Path, option: str, advice: str = "") -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"{option} {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"{option}{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{option} {path} is not JSON{advice}") from error
+        raise UsageError(f"{option}{path} is not JSON{advice}") from error

@@ -42,6 +42,7 @@ class ConsoleReporter:
     def report(self, report: Report, exit_code: int) -> None:
         """Write the whole report."""
         self._heading(report)
+        self._changes(report)
         families = _by_family(report.findings)
         for family, findings in families:
             self._family(family, findings, report)
@@ -60,6 +61,21 @@ class ConsoleReporter:
         python = self._redact.text(str(target.get("python")))
         text = f"mtcnn-doctor {__version__} {self._look.dot} checking {python}"
         self._line(text + (f" ({details})" if details else ""), "bold")
+        self._line("")
+
+    def _changes(self, report: Report) -> None:
+        if report.changes is None:
+            return
+        from mtcnn_doctor.report import changes_text
+
+        self._line(changes_text.heading(report.changes), "bold")
+        texts, more = changes_text.shown(report.changes, self._verbose)
+        for text in texts:
+            self._line(f"  {self._look.fit(self._redact.text(text))}")
+        if more:
+            self._line(f"  and {more} more (--verbose)", "dim")
+        for command in changes_text.way_back(report.changes, str(report.target.get("python"))):
+            self._line(f"  to try what was there: $ {self._redact.text(command)}", "dim")
         self._line("")
 
     def _family(self, family: str, findings: list[Finding], report: Report) -> None:

@@ -47,6 +47,8 @@ def to_data(report: Report, redactor: Redactor | None = None) -> dict[str, Any]:
     }
     if report.search is not None:
         data["search"] = dict(report.search)
+    if report.changes is not None:
+        data["changes"] = dict(report.changes)
     redacted: dict[str, Any] = (redactor or Redactor()).data(data)
     return redacted
 

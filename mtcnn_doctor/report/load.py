@@ -31,6 +31,7 @@ def report_of(data: Mapping[str, Any]) -> Report:
         incomplete=tuple(data["incomplete"]),
         duration_s=data.get("duration_s", 0.0),
         search=data.get("search"),
+        changes=data.get("changes"),
     )
 
 

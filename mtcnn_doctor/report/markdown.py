@@ -9,6 +9,7 @@ from typing import Any
 from mtcnn_doctor import __version__
 from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
 from mtcnn_doctor.registry import FAMILIES
+from mtcnn_doctor.report.changes_text import heading, shown
 from mtcnn_doctor.report.markup import details, fenced, plain, printable, rows
 from mtcnn_doctor.report.redact import Redactor
 from mtcnn_doctor.report.summary import values
@@ -57,10 +58,19 @@ def _head(report: Report, exit_code: int) -> list[str]:
             *(("incomplete", reason) for reason in report.incomplete),
         ]
     )
+    lines += _changes(report)
     for finding in report.findings:
         if finding.is_problem:
             lines += _finding(finding)
     return lines
+
+
+def _changes(report: Report) -> list[str]:
+    if report.changes is None:
+        return []
+    texts, more = shown(report.changes)
+    told = [*texts, *([f"and {more} more"] if more else [])]
+    return [f"**{heading(report.changes)}**", "", *rows(("", text) for text in told)]
 
 
 def _finding(finding: Finding) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from mtcnn_doctor import __version__
 from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
 from mtcnn_doctor.registry import FAMILIES
-from mtcnn_doctor.report import page_charts, page_pictures
+from mtcnn_doctor.report import changes_text, page_charts, page_pictures
 from mtcnn_doctor.report.look import MARKS, clean
 from mtcnn_doctor.report.redact import Redactor
 from mtcnn_doctor.report.summary import values
@@ -49,6 +49,7 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
     title = f"mtcnn-doctor: {shown.verdict.value}, {meaning(shown)}"
     body = [
         _head(shown, exit_code),
+        *_changes(shown),
         *_findings(shown),
         *_families(shown),
         *_runs(made),
@@ -96,6 +97,21 @@ def _head(report: Report, exit_code: int) -> str:
     return (
         f"<header class='card verdict {verdict}'>{badge}"
         f"<h1>{_sentence(meaning(report))}</h1>{_list(rows)}</header>"
+    )
+
+
+def _changes(report: Report) -> Iterator[str]:
+    if report.changes is None:
+        return
+    texts, more = changes_text.shown(report.changes)
+    items = "".join(f"<li>{safe(text)}</li>" for text in texts)
+    items += f"<li>and {more} more</li>" if more else ""
+    commands = changes_text.way_back(report.changes, str(report.target.get("python")))
+    tail = "".join(f"<pre class='command'>{safe(command)}</pre>" for command in commands)
+    tried = "<p class='soft'>To try what was there before:</p>" if commands else ""
+    yield (
+        f"<section class='card'><h3>{_sentence(changes_text.heading(report.changes))}</h3>"
+        f"<ul>{items}</ul>{tried}{tail}</section>"
     )
 
 

@@ -100,7 +100,7 @@ def _code(work: Path) -> None:
     (work / "pyproject.toml").write_text(_PROJECT)
     (work / "crash.log").write_text("ImportError: libGL.so.1: cannot open shared object file\n")
     recorded = ROOT / "tests" / "facts" / "healthy-all.json"
-    for name in ("report.json", "gpu-machine.json", "facts.json"):
+    for name in ("report.json", "gpu-machine.json", "facts.json", "mine.json", "theirs.json"):
         shutil.copy(recorded, work / name)
 
 

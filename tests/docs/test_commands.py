@@ -28,7 +28,7 @@ from . import sandbox
 from .lines import ROOT, Line, lines, pages
 
 #: What is run in the default run: seconds at most.
-QUICK = ("explain", "list", "lint", "pin", "weights", "jupyter")
+QUICK = ("diff", "explain", "list", "lint", "pin", "weights", "jupyter")
 QUICK_CHECKS = ("--requirements", "--facts")
 
 #: Lines of mtcnn-doctor that are parsed and not run, and why.

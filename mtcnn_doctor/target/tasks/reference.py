@@ -122,8 +122,9 @@ def _run_image(
                 channel.enter(*clock.failed_at)
             channel.send_failure(error, image=image["name"])
             return False
-        samples.append(round((time.perf_counter() - started) * 1000, 3))
-        stages.append(clock.finish())
+        ended = time.perf_counter()
+        samples.append(round((ended - started) * 1000, 3))
+        stages.append(clock.finish(ended))
         rss.append(memory_mb()["rss_mb"])
         answers.add(repr([(list(face.box), face.confidence) for face in result.detections]))
     if result is None:

@@ -67,9 +67,8 @@ class StageClock:
             if work is not None and self.failed_at is None:
                 self.failed_at = (work.stage, work.step)
 
-    def finish(self) -> dict[str, float]:
-        """Stop all threads' clocks and return milliseconds by stage."""
-        now = time.perf_counter()
+    def finish(self, now: float) -> dict[str, float]:
+        """Stop all threads' clocks as of ``now`` and return milliseconds by stage."""
         with self._lock:
             for thread in list(self._working):
                 self._close(thread, now)

@@ -1,0 +1,1 @@
+"""What changed since it last worked: states of a target, how two differ, where they are kept."""
