@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from mtcnn_doctor.investigate.fix_apply import (
     new_folder,
     with_results,
 )
-from mtcnn_doctor.investigate.fix_freeze import load
+from mtcnn_doctor.investigate.fix_freeze import Freeze, load, taken
 from mtcnn_doctor.investigate.fix_place import place_of
 from mtcnn_doctor.investigate.fix_plan import Plan, plan
 from mtcnn_doctor.investigate.matrix_commands import Commands
@@ -129,7 +130,8 @@ def _applied(asked: Asked, found: Plan, request: Request, report: Report) -> int
     folder = new_folder()
     manner = _manner(asked, f"carry this out in {found.place.python}?")
     with Commands(folder) as commands:
-        done = Applier(request, commands, folder, manner).apply(found, report)
+        about = report.facts.get("python") or {}
+        done = Applier(request, about, commands, folder, manner).apply(found, report)
     if done.state == DECLINED:
         print("nothing was installed", file=sys.stderr)
         return EXIT_FINDINGS
@@ -151,12 +153,16 @@ def _restored(asked: Asked, file: Path) -> int:
     """Bring an environment back to a freeze; return the exit code."""
     freeze = load(file)
     target = resolve(asked.python or freeze.python, None)
-    limit = options.timeout(asked.timeout)
+    if not _is_of(target.python, freeze):
+        raise UsageError(
+            f"--restore {file} is of {freeze.prefix}, and {target.python} is not in it"
+        )
     folder = new_folder()
-    request = Request(target, (), timeout_s=limit)
+    request = Request(target, ())
     manner = _manner(asked, f"carry this out in {target.python}?")
     with Commands(folder) as commands:
-        state, lines = bring_back(Applier(request, commands, folder, manner), freeze, target.python)
+        applier = Applier(request, freeze.about, commands, folder, manner)
+        state, lines = bring_back(applier, freeze, target.python)
     said = {SAME: "nothing to do: what is installed is what the freeze holds",
             DECLINED: "nothing was installed", RESTORED: "what is installed is what it was",
             DAMAGED: "it could not be brought back"}[state]  # fmt: skip
@@ -169,15 +175,23 @@ def _restored(asked: Asked, file: Path) -> int:
     return EXIT_OK if state in (SAME, RESTORED) else EXIT_FINDINGS
 
 
+def _is_of(python: str, freeze: Freeze) -> bool:
+    """Whether an interpreter lies in the environment that a freeze is of."""
+    folder = Path(python).absolute().parent
+    places = (folder, folder.parent)  # Windows has no folder bin
+    return os.path.realpath(freeze.prefix) in [os.path.realpath(place) for place in places]
+
+
 def _manner(asked: Asked, question: str) -> Manner:
     def say(text: str) -> None:
         if not asked.quiet:
-            print(clean(Redactor().text(text)), file=sys.stderr, flush=True)
+            # Not redacted: the paths are to be used.
+            print(clean(text), file=sys.stderr, flush=True)
 
     def agree(lines: Sequence[str]) -> bool:
         for line in lines:
             if not (asked.quiet and asked.yes):
-                print(clean(Redactor().text(line)), file=sys.stderr)
+                print(clean(line), file=sys.stderr)
         if asked.yes:
             return True
         sys.stderr.write(f"{question} [y/N] ")
@@ -219,7 +233,10 @@ def _install_limit(asked: Asked) -> float:
 
 def _plan(report: Report, selected: frozenset[str] | None, *, live: bool) -> Plan:
     python = str(report.target.get("python") or "python")
-    return plan(report.findings, report.facts, place_of(python, report.facts, live), selected)
+    about = report.facts.get("python") or {}
+    lost = frozenset(row.key for row in taken(about, python).lost) if live else frozenset()
+    place = place_of(python, report.facts, live)
+    return plan(report.findings, report.facts, place, selected, lost)
 
 
 def _planned_only(asked: Asked, found: Plan) -> int:

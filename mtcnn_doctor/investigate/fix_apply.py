@@ -7,15 +7,14 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtcnn_doctor.collect.launches import metadata_launch
-from mtcnn_doctor.collect.request import Request, run_in_target
+from mtcnn_doctor.collect.request import Request
 from mtcnn_doctor.errors import UsageError
-from mtcnn_doctor.examine import KillingChildren, examine
+from mtcnn_doctor.examine import examine
 from mtcnn_doctor.investigate.environments import shortened
 from mtcnn_doctor.investigate.fix_compare import Comparison, compare
 from mtcnn_doctor.investigate.fix_freeze import Freeze, save, taken
@@ -98,10 +97,18 @@ def new_folder() -> Path:
 
 
 class Applier:
-    """Carries out plans in one target."""
+    """Carries out plans in one target, of which ``about`` is the fact ``python``."""
 
-    def __init__(self, request: Request, commands: Commands, folder: Path, manner: Manner) -> None:
+    def __init__(
+        self,
+        request: Request,
+        about: Mapping[str, Any],
+        commands: Commands,
+        folder: Path,
+        manner: Manner,
+    ) -> None:
         self._request = request
+        self._about = about
         self._commands = commands
         self._folder = folder
         self._manner = manner
@@ -110,30 +117,11 @@ class Applier:
 
     def look(self) -> Freeze:
         """Return what is installed now."""
-        return self.facts()[1]
+        return taken(self._about, self._request.target.python)
 
     def agree(self, lines: Sequence[str]) -> bool:
         """Ask whether to do it."""
         return self._manner.agree(lines)
-
-    def facts(self) -> tuple[dict[str, Any], Freeze]:
-        """Return what the target's files tell, and what of it can be brought back.
-
-        Raises:
-            UsageError: the target does not answer.
-        """
-        target = self._request.target
-        launch = metadata_launch(target.python, target.environment, [], self._request.timeout_s)
-        with KillingChildren():
-            ending = run_in_target(replace(self._request, listener=None), launch)
-        facts = {message["name"]: message["value"] for message in ending.of("fact")}
-        if "packages" not in facts or "python" not in facts:
-            raise UsageError(
-                f"{target.python} does not tell what is installed in it, so that it could not be "
-                "brought back; mend it by hand"
-            )
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        return facts, taken(facts, target.python, now)
 
     def run(self, command: Sequence[str]) -> str:
         """Run a command of the installer; return why it failed, "" where it did not."""
@@ -266,12 +254,7 @@ class Applier:
 
     def _interrupted(self, former: Freeze, applied: Applied) -> None:
         applied.state = STOPPED
-        try:
-            applied.changes = former.differences(self.look())
-        except UsageError as error:
-            applied.advice.append(str(error))
-            applied.advice.append(_way_back(self._folder))
-            return
+        applied.changes = former.differences(self.look())
         applied.advice.append(
             f"the environment is not as it was; to bring it back: {_way_back(self._folder)}"
             if applied.changes
@@ -284,13 +267,18 @@ def bring_back(applier: Applier, wanted: Freeze, python: str) -> tuple[str, list
     """Bring a target back to a freeze, after asking; return the state and what is to be said.
 
     Raises:
-        UsageError: the freeze is of another environment, or nothing may be installed in this one.
+        UsageError: nothing may be installed in it.
     """
-    facts, now = applier.facts()
-    if now.prefix != wanted.prefix:
-        raise UsageError(
-            f"the freeze is of {wanted.prefix}, and {python} is in {now.prefix}; name its Python"
-        )
+    now = applier.look()
+    facts = {
+        "python": wanted.about,
+        "packages": {
+            "distributions": [
+                {"key": row.key, "version": row.version, "location": os.path.dirname(row.folder)}
+                for row in now.rows.values()
+            ]
+        },
+    }
     place = place_of(python, facts, live=True)
     if place.refusal:
         raise UsageError(f"nothing can be installed: {place.refusal}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,6 +21,7 @@ from mtcnn_doctor.errors import UsageError
 
 #: Of the file; another number is not read.
 VERSION = 1
+_ABOUT = ("prefix", "base_prefix", "version", "sys_path")
 _LABEL = re.compile(r"\+(cpu|cu\d+|rocm[\d.]+|xpu)$")
 _TORCH = ("torch", "torchvision", "torchaudio")
 #: The builds of torch with a label are on an index of their own.
@@ -53,13 +56,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Freeze:
-    """All distributions of an environment by name. ``residues`` are leftovers of installers."""
+    """All distributions of an environment by name.
+
+    ``residues`` are leftovers of installers, ``about`` what of the fact ``python`` tells where
+    to look.
+    """
 
     python: str
     prefix: str
     created: str
     rows: Mapping[str, Row]
     residues: frozenset[str] = frozenset()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def lost(self) -> list[Row]:
@@ -85,15 +93,30 @@ def _told(row: Row | None, other: Row | None) -> str | None:
     return f"{row.version} ({' '.join(row.spec)})" if same else row.version
 
 
-def taken(facts: Mapping[str, Any], python: str, created: str) -> Freeze:
-    """Return the freeze of an environment on this machine, of which these are the facts."""
-    prefix = os.path.realpath(str((facts.get("python") or {}).get("prefix", "")))
-    packages = facts.get("packages") or {}
-    found: dict[str, Mapping[str, Any]] = {}
-    for one in packages.get("distributions") or ():
-        if os.path.realpath(str(one.get("location", ""))).startswith(prefix + os.sep):
-            found.setdefault(str(one["key"]), one)
-    owned = {key: _files(str(one.get("metadata_folder", ""))) for key, one in found.items()}
+def taken(about: Mapping[str, Any], python: str) -> Freeze:
+    """Return the freeze of an environment on this machine.
+
+    Its files are read, and its interpreter is not started: what is to be brought back may be what
+    ends it.
+
+    Args:
+        about: The fact ``python`` of the target.
+        python: Path of its interpreter.
+    """
+    prefix = os.path.realpath(str(about.get("prefix", "")))
+    found: dict[str, tuple[str, str, Path]] = {}
+    residues: list[str] = []
+    for folder in _site_folders(about, prefix):
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith("~"):
+                residues.append(str(path))
+            elif path.suffix in (".dist-info", ".egg-info"):
+                if path.suffix == ".dist-info" and not (path / "RECORD").exists():
+                    residues.append(str(path))
+                named = _named(path)
+                if named is not None:
+                    found.setdefault(named[0], (*named[1:], path))
+    owned = {key: _files(path) for key, (_, _, path) in found.items()}
     owners: dict[str, list[str]] = {}
     for key, files in owned.items():
         for file in files:
@@ -102,61 +125,65 @@ def taken(facts: Mapping[str, Any], python: str, created: str) -> Freeze:
         key: tuple(sorted({other for file in files for other in owners[file]} - {key}))
         for key, files in owned.items()
     }
-    rows = {key: _row(one, shared[key]) for key, one in found.items()}
-    return Freeze(python, prefix, created, rows, frozenset(_residues(packages, prefix)))
+    rows = {
+        key: _row(key, name, version, path, shared[key])
+        for key, (name, version, path) in found.items()
+    }
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    kept = {name: about[name] for name in _ABOUT if name in about}
+    return Freeze(python, prefix, now, rows, frozenset(residues), kept)
 
 
-def _files(folder: str) -> list[str]:
+def _site_folders(about: Mapping[str, Any], prefix: str) -> list[Path]:
+    """Return the folders of an environment that its installers write to, once each."""
+    found: dict[str, Path] = {}
+    for entry in about.get("sys_path") or ():
+        real = os.path.realpath(str(entry))
+        inside = real.startswith(prefix + os.sep)
+        if inside and os.path.basename(real) in ("site-packages", "dist-packages"):
+            found.setdefault(real, Path(entry))
+    return [path for path in found.values() if path.is_dir()]
+
+
+def _named(folder: Path) -> tuple[str, str, str] | None:
+    """Return the key, name and version of a distribution, None for what no installer can name."""
     try:
-        text = (Path(folder) / "RECORD").read_text(encoding="utf-8", errors="replace")
+        metadata = PathDistribution(folder).metadata
+        name, version = metadata["Name"], metadata["Version"]
+        key = canonicalize_name(name, validate=True)
+        Version(version)
+    except (OSError, UnicodeError, KeyError, TypeError, AttributeError, ValueError):
+        return None
+    return key, name, version
+
+
+def _files(folder: Path) -> list[str]:
+    try:
+        text = (folder / "RECORD").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     files = [line.partition(",")[0].strip('"') for line in text.splitlines()]
     return [file for file in files if file and ".." not in file and "__pycache__" not in file]
 
 
-def _residues(packages: Mapping[str, Any], prefix: str) -> Iterable[str]:
-    """Yield what an installer leaves that was ended in the middle of its work."""
-    yield from (str(path) for path in packages.get("leftovers") or ())
-    folders = {
-        *(str(one.get("metadata_folder", "")) for one in packages.get("distributions") or ()),
-        *map(str, packages.get("unreadable") or ()),
-    }
-    for folder in folders:
-        inside = os.path.realpath(folder).startswith(prefix + os.sep)
-        if inside and folder.endswith(".dist-info") and not (Path(folder) / "RECORD").exists():
-            yield folder
-
-
-def _row(one: Mapping[str, Any], shares: tuple[str, ...]) -> Row:
-    name, version = str(one.get("name")), str(one.get("version"))
-    folder = str(one.get("metadata_folder", ""))
+def _row(key: str, name: str, version: str, folder: Path, shares: tuple[str, ...]) -> Row:
     origin, spec, lost = _source(name, version, folder)
-    label = _LABEL.search(version) if str(one.get("key")) in _TORCH else None
-    if origin == "index" and not folder.endswith(".dist-info"):
+    label = _LABEL.search(version) if key in _TORCH else None
+    if origin == "index" and folder.suffix != ".dist-info":
         lost = "it was not installed by pip, and has no list of its files"
     try:
-        written = os.stat(os.path.join(folder, "RECORD")).st_mtime
+        written = (folder / "RECORD").stat().st_mtime
     except OSError:
         written = 0.0
-    return Row(
-        str(one.get("key")),
-        version,
-        origin,
-        spec,
-        _TORCH_INDEX + label[1] if label and origin == "index" else "",
-        lost,
-        written,
-        folder,
-        shares,
-    )
+    index = _TORCH_INDEX + label[1] if label and origin == "index" else ""
+    return Row(key, version, origin, spec, index, lost, written, str(folder), shares)
 
 
-def _source(name: str, version: str, folder: str) -> tuple[str, tuple[str, ...], str]:
+def _source(name: str, version: str, folder: Path) -> tuple[str, tuple[str, ...], str]:
     """Return where a distribution came from, what installs it again, and why nothing can."""
     index = ("index", (f"{name}=={version}",), "")
     try:
-        text = (Path(folder) / "direct_url.json").read_text(encoding="utf-8")
+        text = (folder / "direct_url.json").read_text(encoding="utf-8")
         direct = json.loads(text)
         url = str(direct["url"])
     except FileNotFoundError:
@@ -185,6 +212,7 @@ def save(freeze: Freeze, path: Path) -> None:
         "python": freeze.python,
         "prefix": freeze.prefix,
         "created": freeze.created,
+        "about": dict(freeze.about),
         "residues": sorted(freeze.residues),
         "distributions": [asdict(row) for row in freeze.rows.values()],
     }
@@ -223,6 +251,7 @@ def load(path: Path) -> Freeze:
             str(data["created"]),
             rows,
             frozenset(map(str, data["residues"])),
+            dict(data["about"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError, InvalidName, InvalidVersion) as error:
         raise UsageError(f"--restore {path} is no freeze of fix; name its freeze.json") from error

@@ -18,7 +18,7 @@ from mtcnn_doctor.investigate.fix_choice import (
     choose,
     ranges_of,
 )
-from mtcnn_doctor.investigate.fix_commands import Change, read
+from mtcnn_doctor.investigate.fix_commands import Change, named, read
 from mtcnn_doctor.investigate.fix_place import Place
 from mtcnn_doctor.knowledge.resolve import possible
 from mtcnn_doctor.model import Finding, Severity
@@ -36,7 +36,6 @@ class Step:
     ``findings`` are those it answers ("id:about"), ``expected`` all that should be gone after it,
     their consequences included. An automatic step has ``commands`` (words, for the installer); a
     manual one only ``shown``, as the finding has them, and ``reason`` says why it is manual.
-    ``notes`` say what else it does. ``exact``: releases that the commands ask for, by name.
     """
 
     number: int
@@ -107,6 +106,7 @@ def plan(
     facts: Mapping[str, Any],
     place: Place,
     selected: frozenset[str] | None = None,
+    lost: frozenset[str] = frozenset(),
 ) -> Plan:
     """Return the plan for findings, which are in the order of what is best mended first.
 
@@ -115,6 +115,7 @@ def plan(
         facts: Of the same examination.
         place: Where installing would be done.
         selected: Ids to mend; all where None.
+        lost: Distributions that could not be brought back once they are gone.
     """
     problems = [
         finding
@@ -122,14 +123,18 @@ def plan(
         if finding.is_problem and (selected is None or finding.id in selected)
     ]
     installed = Installed(facts)
-    special = {name_of(one): _one_opencv(installed) for one in problems
-               if one.id == "opencv-duplicates"}  # fmt: skip
+    special = {
+        name_of(one): repair
+        for one in problems
+        if one.id == "opencv-duplicates" and (repair := _one_opencv(installed)) is not None
+    }
     offers = [_ways(one, place.python, special) for one in problems]
     choice = choose(offers, installed)
+    ranges = ranges_of(choice.ways)
     rank = {name_of(finding): number for number, finding in enumerate(problems)}
     drafts = _merged(choice, installed, place)
     for name, repair in special.items():
-        drafts.append(_replaced_opencv(name, repair, installed, place))
+        drafts.append(_replaced_opencv(name, repair, ranges, installed, place))
     if place.refusal:
         drafts = [_refused(step, place) for step in drafts]
     answered = {name for step in drafts for name in step.findings}
@@ -143,6 +148,7 @@ def plan(
                 step,
                 number=number,
                 text=step.text or _text(step, texts),
+                reversible=step.reversible and not lost & _named_in(step),
                 expected=_expected(step, findings),
             )
             for number, step in enumerate(drafts, start=1)
@@ -152,12 +158,15 @@ def plan(
     )
 
 
-def _ways(finding: Finding, python: str, special: Mapping[str, Any]) -> list[Way]:
+def _ways(finding: Finding, python: str, special: Mapping[str, OneOpenCV]) -> list[Way]:
     """Return the ways out of a finding that are only installations; none where a person must."""
     name = name_of(finding)
     if finding.remedy is None or name in special:
         return []
     changes = [read(command, python) for command in finding.remedy.commands]
+    for repair in special.values():
+        # What is about to be uninstalled is not to be installed anew by another remedy.
+        changes = [change and _renamed(change, repair) for change in changes]
     if finding.remedy.alternatives:
         return [Way(name, (change,)) for change in changes if change is not None]
     known = tuple(change for change in changes if change is not None)
@@ -228,7 +237,9 @@ def _kept(
             elif possible(",".join(filter(None, (ranges[name], wanted)))) and _is_sound(
                 dependant, ranges, installed
             ):
-                found[dependant] = Requirement(f"{dependant}=={installed.version(dependant)}")
+                pin = named(f"{dependant}=={installed.version(dependant)}")
+                if pin is not None:
+                    found[dependant] = pin
     return [found[key] for key in sorted(found)]
 
 
@@ -245,12 +256,20 @@ def _is_sound(key: str, ranges: Mapping[str, str], installed: Installed) -> bool
     )
 
 
-def _one_opencv(installed: Installed) -> tuple[str, list[str]]:
-    """Return the OpenCV distribution that stays, and all that are installed.
+@dataclass(frozen=True)
+class OneOpenCV:
+    """Which OpenCV distribution stays of all that are installed."""
 
-    It is the one that most packages ask for; without any, the headless one.
+    stays: str
+    present: tuple[str, ...]
+
+
+def _one_opencv(installed: Installed) -> OneOpenCV | None:
+    """Return what is to be done about several: the one that most packages ask for stays.
+
+    Without any that asks, it is the headless one. None where its release cannot be named.
     """
-    present = [key for key in _OPENCV if key in installed.rows]
+    present = tuple(key for key in _OPENCV if key in installed.rows)
     order = sorted(
         present,
         key=lambda key: (
@@ -259,28 +278,54 @@ def _one_opencv(installed: Installed) -> tuple[str, list[str]]:
             "contrib" in key,
         ),
     )
-    return order[0], present
+    if len(order) < 2 or named(f"{order[0]}=={installed.version(order[0])}") is None:
+        return None
+    return OneOpenCV(order[0], present)
+
+
+def _renamed(change: Change, repair: OneOpenCV) -> Change:
+    def one(requirement: Requirement) -> Requirement:
+        if canonicalize_name(requirement.name) not in repair.present:
+            return requirement
+        return Requirement(f"{repair.stays}{requirement.specifier}")
+
+    return replace(change, requirements=tuple(one(each) for each in change.requirements))
 
 
 def _replaced_opencv(
-    name: str, repair: tuple[str, list[str]], installed: Installed, place: Place
+    name: str,
+    repair: OneOpenCV,
+    ranges: Mapping[str, str],
+    installed: Installed,
+    place: Place,
 ) -> Step:
-    stays, present = repair
-    wanted = Requirement(f"{stays}=={installed.version(stays)}")
-    asked = [
+    stays = repair.stays
+    release = ranges.get(stays) or f"=={installed.version(stays)}"
+    notes = [
         f"{key} is required by {', '.join(sorted({one for one, _ in installed.asks[key]}))},"
         f" which will find cv2 in {stays}"
-        for key in present
+        for key in repair.present
         if key != stays and key in installed.asks
     ]
+    if stays not in ranges:
+        notes.insert(0, f"{stays} keeps its release")
     return Step(
         0,
         AUTOMATIC,
         (name,),
-        f"Uninstall {' and '.join(present)}, then install {stays} alone.",
-        (place.uninstall(present), place.install(Change((wanted,), alone=True))),
-        notes=(f"no file of yours is deleted; {stays} keeps its release", *asked),
+        f"Uninstall {' and '.join(repair.present)}, then install {stays} alone.",
+        (
+            place.uninstall(list(repair.present)),
+            place.install(Change((Requirement(f"{stays}{release}"),), alone=True)),
+        ),
+        notes=tuple(notes),
     )
+
+
+def _named_in(step: Step) -> set[str]:
+    """Return the distributions that the commands of a step name."""
+    words = [named(word) for command in step.commands for word in command]
+    return {canonicalize_name(word.name) for word in words if word is not None}
 
 
 def _refused(step: Step, place: Place) -> Step:
@@ -317,7 +362,7 @@ def _by_hand(finding: Finding, choice: Choice) -> Step:
 
 def _text(step: Step, findings: Mapping[str, Finding]) -> str:
     texts = [findings[name].remedy.text for name in step.findings if findings[name].remedy]  # type: ignore[union-attr]
-    return " ".join(dict.fromkeys(texts))
+    return "\n".join(dict.fromkeys(texts))
 
 
 def _expected(step: Step, findings: Sequence[Finding]) -> tuple[str, ...]:

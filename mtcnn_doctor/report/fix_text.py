@@ -97,8 +97,8 @@ def _kind(environment: Mapping[str, Any]) -> str:
 def _entries(step: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for finding in step["findings"]:
         yield "found", finding["title"]
-    if step["text"]:
-        yield "fix", step["text"]
+    for number, line in enumerate(filter(None, step["text"].split("\n"))):
+        yield ("" if number else "fix"), line
     for command in step["commands"]:
         yield "runs", shlex.join(command)
     if step["kind"] == "manual":
