@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mtcnn_doctor import surroundings
+
 KERNEL, CELL, MEMORY, FAULT = "kernel.json", "cell.json", "memory.json", "fault.txt"
 #: A record is written in place, padded to this, so that the last one is whole whatever happens.
 RECORD_BYTES = 8192
@@ -24,11 +26,11 @@ def home() -> Path:
     if os.path.isabs(given):
         base = Path(given)
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = surroundings.home() / "Library" / "Caches"
     elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or surroundings.home() / "AppData" / "Local")
     else:
-        base = Path.home() / ".cache"
+        base = surroundings.home() / ".cache"
     return base / "mtcnn-doctor" / "kernels"
 
 

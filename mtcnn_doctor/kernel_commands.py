@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mtcnn_doctor import surroundings
+
 _PYTHON = re.compile(r"(?:python|pypy)\d*(?:\.\d+)*[a-z]?(?:\.exe)?", re.IGNORECASE)
 _IN_SCRIPT = re.compile(r"(/[^\s\"']*/(?:python|pypy)[\d.]*)(?=[\s\"']|$)")
 _CONDA = frozenset(("conda", "mamba", "micromamba"))
@@ -181,7 +183,7 @@ def _in_conda(words: Sequence[str], changes: Mapping[str, str], unset: tuple[str
         if option in ("-n", "--name"):
             name = value
         elif option in ("-p", "--prefix"):
-            prefix = Path(value).expanduser()
+            prefix = Path(os.path.expanduser(value))
         rest = rest[1:]
     prefix = prefix or _conda_environment(words[0], name)
     if prefix is None:
@@ -202,10 +204,10 @@ def _conda_environment(conda: str, name: str) -> Path | None:
     if name == "base":
         return root
     places = [Path(p) for p in os.environ.get("CONDA_ENVS_PATH", "").split(os.pathsep) if p]
-    places += [root / "envs", Path.home() / ".conda" / "envs"]
+    places += [root / "envs", surroundings.home() / ".conda" / "envs"]
     candidates = [place / name for place in places]
     try:
-        known = (Path.home() / ".conda" / "environments.txt").read_text(encoding="utf-8")
+        known = (surroundings.home() / ".conda" / "environments.txt").read_text(encoding="utf-8")
         candidates += [Path(line) for line in known.splitlines() if Path(line).name == name]
     except (OSError, ValueError):
         pass  # nobody has made an environment with conda here

@@ -18,6 +18,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from mtcnn_doctor import surroundings
 from mtcnn_doctor.kernel_commands import Command, command_of
 
 #: What Jupyter calls the kernel that a new notebook gets; there without a file, too.
@@ -80,7 +81,7 @@ def folders(launcher: Launcher) -> list[Path]:
     if own in system:
         between.remove(own)
     places = [folder / "kernels" for folder in [*given, *between, *system]]
-    ipython = os.environ.get("IPYTHONDIR") or Path.home() / ".ipython"
+    ipython = os.environ.get("IPYTHONDIR") or surroundings.home() / ".ipython"
     return list(dict.fromkeys([*places, Path(ipython) / "kernels"]))
 
 
@@ -99,7 +100,7 @@ def _is_on(variable: str, default: bool = False) -> bool:
 def _data_folder() -> Path:
     if os.environ.get("JUPYTER_DATA_DIR"):
         return Path(os.environ["JUPYTER_DATA_DIR"])
-    home = Path.home()
+    home = surroundings.home()
     if sys.platform == "darwin":
         if _is_on("JUPYTER_PLATFORM_DIRS"):
             return home / "Library" / "Application Support" / "Jupyter"
@@ -120,10 +121,10 @@ def _user_base(launcher: Launcher) -> list[Path]:
     if base:
         return [Path(base) / "share" / "jupyter"]
     if sys.platform == "darwin":
-        return sorted(Path.home().glob("Library/Python/3.*/share/jupyter"), reverse=True)
+        return sorted(surroundings.home().glob("Library/Python/3.*/share/jupyter"), reverse=True)
     if sys.platform == "win32":
         return []
-    return [Path.home() / ".local" / "share" / "jupyter"]
+    return [surroundings.home() / ".local" / "share" / "jupyter"]
 
 
 def _is_closed(prefix: str) -> bool:

@@ -39,7 +39,7 @@ def resolve(python: str | None, kernel: str | None) -> Target:
 
 
 def _interpreter(given: str) -> str:
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     if path.is_dir():
         # People name the folder of their environment.
         for inside in ("bin/python", "Scripts/python.exe", "python.exe"):

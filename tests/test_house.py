@@ -44,10 +44,11 @@ MAY_IMPORT = {
     "registry": {"model", "errors", "checks"},
     "config": {"errors", "toml"},
     "targets": {"errors", "kernels", "shell"},
-    "kernels": {"kernel_commands"},
-    "kernel_commands": set(),
+    "kernels": {"kernel_commands", "surroundings"},
+    "kernel_commands": {"surroundings"},
     "shell": set(),
-    "blackbox": set(),
+    "blackbox": {"surroundings"},
+    "surroundings": set(),
     "subjects": {"agreement", "backends", "knowledge"},
     "sandbox": {"sandbox"},
     "runs": {"agreement", "backends", "gallery", "model", "sandbox"},
@@ -60,7 +61,7 @@ MAY_IMPORT = {
     "examine": {"aim", "backends", "collect", "model", "registry", "runs", "sandbox"},
     "investigate": {
         "agreement", "backends", "collect", "errors", "examine", "gallery", "knowledge", "model",
-        "pyramid", "runs", "subjects", "targets", "toml",
+        "pyramid", "runs", "subjects", "surroundings", "targets", "toml",
     },
     "declared": {
         "collect", "declared", "errors", "knowledge", "model", "registry", "targets", "toml",
@@ -69,7 +70,8 @@ MAY_IMPORT = {
     "cli": {
         "backends", "blackbox", "cli", "collect", "config", "declared", "errors", "examine",
         "history", "investigate",
-        "lint", "model", "registry", "report", "subjects", "targets",
+        "lint", "model", "registry", "report", "subjects", "surroundings",
+        "targets",
     },
     "notebook": {
         "backends", "blackbox", "cli", "model", "notebook", "registry", "report", "sandbox",

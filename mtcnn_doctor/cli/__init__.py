@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 
+from mtcnn_doctor import surroundings
 from mtcnn_doctor.errors import (
     EXIT_INTERNAL,
     EXIT_INTERRUPTED,
@@ -24,6 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; the only place that catches everything."""
     from mtcnn_doctor.collect import early
 
+    surroundings.settle()
     _be_frugal()
     _end_like_ctrl_c()
     # Loading makes objects by the ten thousand and hardly any garbage.
@@ -72,6 +74,13 @@ def run(arguments: Sequence[str]) -> int:
             print(
                 "error: the working directory was deleted, and a relative path means nothing "
                 "there; go to a folder that exists (cd), or give absolute paths",
+                file=sys.stderr,
+            )
+            return EXIT_USAGE
+        if isinstance(problem, FileNotFoundError) and not surroundings.has_temporary():
+            print(
+                "error: there is no folder for temporary files; make one writable (in a container "
+                "with a read-only root, mount an emptyDir or a tmpfs at /tmp), or set TMPDIR",
                 file=sys.stderr,
             )
             return EXIT_USAGE

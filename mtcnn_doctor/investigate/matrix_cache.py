@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from mtcnn_doctor import surroundings
 from mtcnn_doctor.errors import UsageError
 
 #: Of records; another number is not read.
@@ -36,11 +37,11 @@ def default_folder() -> Path:
     if os.path.isabs(given):  # a relative one is to be ignored, says its specification
         base = Path(given)
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = surroundings.home() / "Library" / "Caches"
     elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+        base = Path(os.environ.get("LOCALAPPDATA") or surroundings.home() / "AppData" / "Local")
     else:
-        base = Path.home() / ".cache"
+        base = surroundings.home() / ".cache"
     return base / "mtcnn-doctor" / "matrix"
 
 

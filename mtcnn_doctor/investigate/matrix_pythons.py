@@ -13,6 +13,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
+from mtcnn_doctor import surroundings
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.investigate.matrix_commands import Commands
 from mtcnn_doctor.targets import resolve
@@ -98,7 +99,7 @@ def _places(version: str) -> Iterator[str]:
             # pyenv's shims ask pyenv which of its versions to be; those are looked at below.
             if found and Path(found).parent.name != "shims":
                 yield found
-    home = Path.home()
+    home = surroundings.home()
     pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv" / "python")
