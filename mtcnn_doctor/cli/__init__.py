@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(problem, MemoryError) or "can't start new thread" in str(problem):
             print(
                 "error: mtcnn-doctor itself ran into the limits of this shell (ulimit -v, "
-                "ulimit -u); raise them and run it again",
+                "ulimit -u) or container (memory, processes); raise them and run it again",
                 file=sys.stderr,
             )
             return EXIT_USAGE

@@ -11,6 +11,7 @@ import getpass
 import os
 import re
 import socket
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
@@ -22,7 +23,9 @@ from mtcnn_doctor.model import Report
 _SEPARATORS = r"/\\"
 #: Names that say nothing about a person or machine, and occur in ordinary text.
 _COMMON = {"root", "user", "ubuntu", "admin", "runner", "jovyan", "localhost", "home", "docker"}
-_PASSWORD = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+#: All that stands before the last @ of an address, which may be a token alone, or have an e-mail
+#: address as its user; the git of git@github.com is everybody's.
+_PASSWORD = re.compile(r"(?<=://)(?!git@)[^/\s\"'<>]{1,2000}(?=@)")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
 
@@ -33,6 +36,8 @@ class Redactor:
         self, home: str | None = None, user: str | None = None, host: str | None = None
     ) -> None:
         """Take the given names, or those of this process."""
+        #: How often each mark was put in place of something, remarks about it aside.
+        self.counts: Counter[str] = Counter()
         self._home = (home if home is not None else _home()).rstrip(_SEPARATORS)
         user = user if user is not None else _user()
         host = (host if host is not None else socket.gethostname()).split(".")[0]
@@ -56,13 +61,18 @@ class Redactor:
         """Return a text without the names."""
         for pattern, replacement in self._rules:
             # The replacements hold no backslash, so they are safe as templates.
-            text = pattern.sub(replacement, text)
+            text, number = pattern.subn(replacement, text)
+            if number:
+                self.counts[replacement.partition(" (")[0]] += number
         return text
 
     def data(self, value: Any, key: str = "") -> Any:
         """Return plain data without the names, and without values whose key says secret."""
         if isinstance(value, str):
-            return "<secret>" if _SECRET_NAME.search(key) else self.text(value)
+            if not _SECRET_NAME.search(key):
+                return self.text(value)
+            self.counts["<secret>"] += bool(value) and value != "<secret>"
+            return "<secret>"
         if isinstance(value, Mapping):
             return {
                 self.text(str(name)): self.data(item, str(name)) for name, item in value.items()
