@@ -6,11 +6,10 @@ Colours come from the page around it (light or dark); what matters is said in wo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 from typing import Any
 
 from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
-from mtcnn_doctor.report.look import clean
+from mtcnn_doctor.report.html import fold, lines, safe
 from mtcnn_doctor.report.words import counted, meaning
 
 _COLOURS = {"fail": "#c62828", "warn": "#b26a00", "pass": "#2e7d32"}
@@ -21,15 +20,15 @@ def report(of: Report, text: str) -> str:
     colour = _COLOURS[of.verdict.value]
     head = (
         f"<div style='border-left:4px solid {colour};padding:.2em .8em;margin:.3em 0'>"
-        f"<b style='color:{colour}'>{of.verdict.value.upper()}</b> {_safe(meaning(of))} "
+        f"<b style='color:{colour}'>{of.verdict.value.upper()}</b> {safe(meaning(of))} "
         f"<span style='opacity:.7'>({counted(of)}; "
-        f"{_safe(of.target.get('python'))}, Python {_safe(of.target.get('version'))})</span></div>"
+        f"{safe(of.target.get('python'))}, Python {safe(of.target.get('version'))})</span></div>"
     )
-    parts = [head, *(f"<div>incomplete: {_safe(reason)}</div>" for reason in of.incomplete)]
+    parts = [head, *(f"<div>incomplete: {safe(reason)}</div>" for reason in of.incomplete)]
     parts += [finding(one) for one in of.findings if one.is_problem]
     parts += _runs([run for run in of.runs if run.outcome is not Outcome.NOT_INSTALLED])
-    whole = f"<pre style='white-space:pre-wrap'>{_safe(text)}</pre>"
-    parts.append(_fold("the whole report", whole))
+    whole = f"<pre style='white-space:pre-wrap'>{safe(text)}</pre>"
+    parts.append(fold("the whole report", whole))
     return "\n".join(parts)
 
 
@@ -38,13 +37,13 @@ def finding(one: Finding) -> str:
     word = "fail" if one.severity is Severity.ERROR else "warn"
     title = (
         f"<b style='color:{_COLOURS[word]}'>{one.severity.value}</b> "
-        f"{f'<code>{_safe(one.id)}</code> ' if one.id else ''}{_safe(one.title)}"
+        f"{f'<code>{safe(one.id)}</code> ' if one.id else ''}{safe(one.title)}"
     )
     rows = list(table_rows({**one.evidence, "effect": one.effect, "cause": one.cause}))
     if one.remedy is not None:
-        commands = "".join(f"<pre>{_safe(command)}</pre>" for command in one.remedy.commands)
-        rows.append(_row("fix", f"{_safe(one.remedy.text)}{commands}"))
-    return _fold(title, f"<table>{''.join(rows)}</table>", is_open=True)
+        commands = "".join(f"<pre>{safe(command)}</pre>" for command in one.remedy.commands)
+        rows.append(_row("fix", f"{safe(one.remedy.text)}{commands}"))
+    return fold(title, f"<table>{''.join(rows)}</table>", is_open=True)
 
 
 def table_rows(values: Mapping[str, Any]) -> Iterable[str]:
@@ -52,14 +51,13 @@ def table_rows(values: Mapping[str, Any]) -> Iterable[str]:
     for key, value in values.items():
         if value in (None, "", [], ()):
             continue
-        items = value if isinstance(value, (list, tuple)) else [value]
-        yield _row(str(key), "<br>".join(_safe(item) for item in items))
+        yield _row(str(key), lines(value))
 
 
 def _row(key: str, content: str) -> str:
     side = "text-align:left;vertical-align:top"
     return (
-        f"<tr><td style='{side};opacity:.7'>{_safe(key)}</td><td style='{side}'>{content}</td></tr>"
+        f"<tr><td style='{side};opacity:.7'>{safe(key)}</td><td style='{side}'>{content}</td></tr>"
     )
 
 
@@ -75,19 +73,9 @@ def _runs(runs: Iterable[Run]) -> list[str]:
             "" if run.peak_rss_mb is None else f"{run.peak_rss_mb:.0f} MiB",
             f"{len(run.detections)} faces" if run.outcome is Outcome.OK else run.reason or "",
         ]
-        rows.append("<tr>" + "".join(f"<td>{_safe(cell)}</td>" for cell in cells) + "</tr>")
+        rows.append("<tr>" + "".join(f"<td>{safe(cell)}</td>" for cell in cells) + "</tr>")
     if not rows:
         return []
     names = ("", "version", "outcome", "median", "peak memory", "result")
     head = "".join(f"<th>{name}</th>" for name in names)
     return [f"<table><tr>{head}</tr>{''.join(rows)}</table>"]
-
-
-def _fold(title: str, content: str, is_open: bool = False) -> str:
-    mark = " open" if is_open else ""
-    return f"<details{mark}><summary>{title}</summary>{content}</details>"
-
-
-def _safe(value: Any) -> str:
-    """Return a text from outside as one that can be nothing but text."""
-    return escape(clean(str(value)))

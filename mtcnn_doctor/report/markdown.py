@@ -13,7 +13,7 @@ from mtcnn_doctor.report.changes_text import heading, shown
 from mtcnn_doctor.report.markup import details, fenced, plain, printable, rows
 from mtcnn_doctor.report.redact import Redactor
 from mtcnn_doctor.report.summary import values
-from mtcnn_doctor.report.words import counted, meaning, steps
+from mtcnn_doctor.report.words import counted, meaning, runs_belong, steps
 
 #: What GitHub takes of one comment, in characters.
 LIMIT = 65_536
@@ -41,6 +41,7 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
 
 def _head(report: Report, exit_code: int) -> list[str]:
     target = report.target
+    made = any(run.outcome is not Outcome.NOT_INSTALLED for run in report.runs)
     keys = ("implementation", "version", "platform", "machine", "python")
     lines = [f"## mtcnn-doctor: {report.verdict.value}, {meaning(report)}", ""]
     lines += rows(
@@ -49,12 +50,7 @@ def _head(report: Report, exit_code: int) -> list[str]:
             ("result", f"{counted(report)}, exit code {exit_code}"),
             ("command", shlex.join(report.command)),
             ("made", f"{report.created} by mtcnn-doctor {__version__}"),
-            (
-                "runs",
-                ""
-                if any(run.outcome is not Outcome.NOT_INSTALLED for run in report.runs)
-                else "nothing was run for this report",
-            ),
+            ("runs", "" if made or not runs_belong(report) else "nothing was run for this report"),
             *(("incomplete", reason) for reason in report.incomplete),
         ]
     )

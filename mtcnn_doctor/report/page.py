@@ -1,15 +1,16 @@
 """A report as one HTML file that needs nothing else: no script, no network, no other file.
 
 Made from strings rather than by a template engine: one page does not pay for a dependency that the
-doctor would have to install everywhere. What comes from outside passes :func:`safe`, always.
+doctor would have to install everywhere. What comes from outside passes ``safe``, always.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from html import escape
 from importlib import resources
 from typing import Any
 
@@ -17,10 +18,11 @@ from mtcnn_doctor import __version__
 from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
 from mtcnn_doctor.registry import FAMILIES
 from mtcnn_doctor.report import changes_text, page_charts, page_pictures
-from mtcnn_doctor.report.look import MARKS, clean
+from mtcnn_doctor.report.html import fold, lines, safe
+from mtcnn_doctor.report.look import MARKS
 from mtcnn_doctor.report.redact import Redactor
 from mtcnn_doctor.report.summary import values
-from mtcnn_doctor.report.words import counted, meaning
+from mtcnn_doctor.report.words import counted, meaning, runs_belong
 
 #: Longest section of the facts that the page shows, in characters; the JSON report has all.
 _LONGEST = 20_000
@@ -38,7 +40,11 @@ for (const box of document.querySelectorAll("pre.command")) {
 """
 
 
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+#: Nothing is loaded, and this one script is the only one that runs.
+_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-"
+    f"{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode('ascii')}'"
+)
 
 
 def render(report: Report, exit_code: int, fail_on: str) -> str:
@@ -52,7 +58,7 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
         *_changes(shown),
         *_findings(shown),
         *_families(shown),
-        *_runs(made),
+        *(_runs(made) if made or runs_belong(shown) else ()),
         *page_pictures.figures(made),
         *_passed(shown),
         *_facts(shown),
@@ -71,16 +77,6 @@ def render(report: Report, exit_code: int, fail_on: str) -> str:
             f"<script>{_SCRIPT}</script></body></html>\n",
         ]
     )
-
-
-def safe(value: Any) -> str:
-    """Return a text from outside as one that can be nothing but text."""
-    return escape(clean(str(value)))
-
-
-def fold(title: str, content: str, *, is_open: bool = False) -> str:
-    """Return content that opens at a click; ``title`` and ``content`` are HTML."""
-    return f"<details{' open' if is_open else ''}><summary>{title}</summary>{content}</details>"
 
 
 def _head(report: Report, exit_code: int) -> str:
@@ -133,7 +129,7 @@ def finding_card(one: Finding) -> str:
         f"<h3><span class='badge'><i>{MARKS[word]}</i> {word}</span> {safe(one.title)}</h3>"
         f"<code>{safe(one.id)}</code>"
     )
-    rows = [(str(key), _value(value)) for key, value in one.evidence.items()]
+    rows = [(str(key), lines(value)) for key, value in one.evidence.items()]
     rows += [("effect", safe(one.effect))] if one.effect else []
     rows += [("cause", safe(one.cause))] if one.cause else []
     tail = ""
@@ -237,11 +233,6 @@ def _without_files(name: str, fact: Any) -> Any:
         return fact
     listed = fact.get("distributions") or ()
     return sorted(f"{one.get('key')} {one.get('version')}" for one in listed)
-
-
-def _value(value: Any) -> str:
-    items = value if isinstance(value, (list, tuple)) else [value]
-    return "<br>".join(safe(item) for item in items)
 
 
 def _list(rows: Iterable[tuple[str, str]]) -> str:

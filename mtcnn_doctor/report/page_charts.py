@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 from mtcnn_doctor.model import Run
-from mtcnn_doctor.report.look import clean
+from mtcnn_doctor.report.html import safe
 
 _STAGES = {"pyramid": "pyramid", "pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
 _WIDTH, _BAR, _LONGEST_NAME = 360, 14, 32
@@ -50,8 +49,8 @@ def _bars(rows: Sequence[_Row]) -> str:
     drawn, top = [], 0
     for name, parts, total, told in rows:
         shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-        drawn.append(f"<text x='0' y='{top + 13}'>{_text(shown)}</text>")
-        drawn.append(f"<text x='{_WIDTH}' y='{top + 13}' text-anchor='end'>{_text(total)}</text>")
+        drawn.append(f"<text x='0' y='{top + 13}'>{safe(shown)}</text>")
+        drawn.append(f"<text x='{_WIDTH}' y='{top + 13}' text-anchor='end'>{safe(total)}</text>")
         left = 0.0
         for index, value in parts:
             width = _WIDTH * value / longest
@@ -62,7 +61,7 @@ def _bars(rows: Sequence[_Row]) -> str:
             left += width
         top += 18 + _BAR
         if told:
-            drawn.append(f"<text class='soft' x='0' y='{top + 12}'>{_text(told)}</text>")
+            drawn.append(f"<text class='soft' x='0' y='{top + 12}'>{safe(told)}</text>")
             top += 14
         top += 8
     label = "; ".join(f"{name} {total} {told}".strip() for name, _, total, told in rows)
@@ -70,9 +69,5 @@ def _bars(rows: Sequence[_Row]) -> str:
 
 
 def _svg(width: float, height: float, content: str, more: Mapping[str, str]) -> str:
-    named = "".join(f' {key}="{_text(value)}"' for key, value in more.items())
+    named = "".join(f' {key}="{safe(value)}"' for key, value in more.items())
     return f"<svg viewBox='0 0 {width:g} {height:g}'{named}>{content}</svg>"
-
-
-def _text(value: str) -> str:
-    return escape(clean(value))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from mtcnn_doctor import gallery
 from mtcnn_doctor.model import Run
-from mtcnn_doctor.report.look import clean
+from mtcnn_doctor.report.html import safe
 
 #: Faces closer to each other than this are drawn once, in pixels.
 _SAME_PX = 1.0
@@ -82,7 +81,7 @@ def _figure(
     told = f"{name}, {width}×{height}: {count} ({', '.join(runs)})"
     if disagree:
         told += ". The runs do not agree on this image."
-    label = _text(told)
+    label = safe(told)
     return (
         f"<figure><svg viewBox='0 0 {width} {height}' role='img' aria-label=\"{label}\">"
         f"{''.join(parts)}</svg><figcaption>{label}</figcaption></figure>"
@@ -119,7 +118,3 @@ def _face(face: Mapping[str, Any], line: float) -> str:
             f"{confidence:.3f}</text>"
         )
     return "".join(parts)
-
-
-def _text(value: str) -> str:
-    return escape(clean(value))

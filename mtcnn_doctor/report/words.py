@@ -22,6 +22,11 @@ def meaning(report: Report) -> str:
     return _HERE[report.verdict]
 
 
+def runs_belong(report: Report) -> bool:
+    """Whether the lack of runs is worth telling: who looks at images or weights expects none."""
+    return not ({"inspected", "weights"} & set(report.facts))
+
+
 def steps(remedy: Remedy) -> list[str]:
     """Return the commands of a remedy as lines of a shell; of alternatives one is enough."""
     if not remedy.alternatives:
