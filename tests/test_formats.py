@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -86,6 +88,11 @@ HOSTILE = Report(
     facts={"packages": {"distributions": [{"key": EVIL, "version": EVIL}]}, EVIL: {EVIL: EVIL}},
     incomplete=(EVIL,),
     duration_s=3.25,
+    changes={
+        "since": EVIL,
+        "list": [{"near": 0, "kind": "package", "name": EVIL, "before": EVIL, "after": EVIL,
+                  "text": EVIL}],
+    },
 )  # fmt: skip
 
 #: What junit-10.xsd of Jenkins' xUnit plugin allows: attributes (those that must be there with an
@@ -282,6 +289,10 @@ def test_html_has_nothing_in_it_but_itself() -> None:
     policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
     assert policy is not None
     assert policy.startswith("default-src 'none'")
+    # Only our own script runs, whatever else should find its way in.
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)[-1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
     assert not re.search(r"url\(|@import", text)
     assert "\x1b" not in text
     assert "\u202e" not in text

@@ -66,7 +66,7 @@ def _changes(report: Report) -> list[str]:
         return []
     texts, more = shown(report.changes)
     told = [*texts, *([f"and {more} more"] if more else [])]
-    return [f"**{heading(report.changes)}**", "", *rows(("", text) for text in told)]
+    return [f"**{plain(heading(report.changes))}**", "", *rows(("", text) for text in told)]
 
 
 def _finding(finding: Finding) -> list[str]:

@@ -106,7 +106,7 @@ def _changes(report: Report) -> Iterator[str]:
     tail = "".join(f"<pre class='command'>{safe(command)}</pre>" for command in commands)
     tried = "<p class='soft'>To try what was there before:</p>" if commands else ""
     yield (
-        f"<section class='card'><h3>{_sentence(changes_text.heading(report.changes))}</h3>"
+        f"<section class='card'><h2>{_sentence(changes_text.heading(report.changes))}</h2>"
         f"<ul>{items}</ul>{tried}{tail}</section>"
     )
 
