@@ -161,26 +161,26 @@ def old_onnxruntime(patient: Patient) -> Patient:
     wheel(wheels, "onnxruntime", "1.16.3", requires=["numpy>=1.24"],
           files={"onnxruntime/__init__.py": ""})  # fmt: skip
     patient.install("onnxruntime")
+    for path in patient.site.glob("pip*"):
+        shutil.rmtree(path)  # uv installs, then, and is quicker
     return patient
 
 
 def test_what_made_it_worse_is_taken_back(doctor: Doctor, old_onnxruntime: Patient) -> None:
     patient = old_onnxruntime
     wheels = Path(patient.variables["PIP_FIND_LINKS"])
-    whole = wheel(
-        wheels.parent, "numpy", "1.26.4", files={"numpy/__init__.py": "", "numpy/core.py": ""}
-    )
-    # Half of this NumPy is missing.
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(wheels / whole.name, "w") as copy:
-        for name in source.namelist():
-            if name != "numpy/core.py":
-                copy.writestr(name, source.read(name))
+    # With this NumPy the interpreter dies before its first line, in every child of the doctor.
+    fault = "import os, ctypes; 'MTCNN_DOCTOR_CHILD' in os.environ and ctypes.string_at(0)\n"
+    wheel(wheels, "numpy", "1.26.4", files={"numpy/__init__.py": "", "fault.pth": fault})
     before = patient.state()
     code, done, said = fix(doctor, patient, "--apply", "--yes")
     assert "it got worse" in said
+    assert done["environment"]["installer"] == "uv"
     assert done["applied"]["state"] == "restored"
-    assert done["applied"]["new"] == ["broken-install:numpy"]
-    assert any("broken-install:numpy" in line for line in done["applied"]["worse"])
+    assert done["applied"]["new"] == ["python-startup:python"]
+    # What cannot be told any more is not gone.
+    assert done["applied"]["gone"] == []
+    assert any("python-startup" in line for line in done["applied"]["worse"])
     assert any("the findings are what they were" in line for line in done["applied"]["advice"])
     assert done["steps"][0]["verified"] is False
     assert code == 1

@@ -144,6 +144,7 @@ COMMANDS = [
     ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0"],
     ["bench", "--backend", "numpy", "--runs", "1", "--warmup", "0", "--bisect", "--budget", "5"],
     ["matrix", "numpy==2.2.6", "--dry-run"],
+    ["fix", "--level", "1"],
     ["weights", "inspect", str(PACKAGE / "target" / "reference" / "weights.safetensors")],
     ["plan", "640x480", "--backend", "numpy"],
     ["inspect", str(PACKAGE / "py.typed"), "--subject", "none"],

@@ -26,6 +26,7 @@ class Comparison:
 def compare(before: Report, after: Report) -> Comparison:
     """Compare two reports on one target."""
     first, second = _problems(before), _problems(after)
+    untold = {name for name, finding in first.items() if _is_untold(name, finding, after)}
     outcomes = {run.name: run.outcome for run in before.runs}
     later = {run.name: run.outcome for run in after.runs}
     changed = [
@@ -44,8 +45,8 @@ def compare(before: Report, after: Report) -> Comparison:
         if finding.severity is Severity.ERROR and not _was_there(name, finding, before, outcomes)
     ]
     return Comparison(
-        gone=tuple(name for name in first if name not in second),
-        remaining=tuple(name for name in first if name in second),
+        gone=tuple(name for name in first if name not in second and name not in untold),
+        remaining=tuple(name for name in first if name in second or name in untold),
         new=tuple(name for name in second if name not in first),
         runs=tuple((name, _word(was), _word(now)) for name, was, now in changed),
         worse=tuple(worse),
@@ -58,6 +59,15 @@ def _word(outcome: Outcome | None) -> str:
 
 def _problems(report: Report) -> dict[str, Finding]:
     return {name_of(finding): finding for finding in report.findings if finding.is_problem}
+
+
+def _is_untold(name: str, finding: Finding, after: Report) -> bool:
+    """Whether nothing can be said of a finding any more: hidden by another, or without facts."""
+    return any(
+        later.severity is Severity.SKIP
+        and (name_of(later) == name or (later.id == finding.id and not later.about))
+        for later in after.findings
+    )
 
 
 def _was_there(name: str, finding: Finding, before: Report, outcomes: dict[str, Outcome]) -> bool:
