@@ -202,6 +202,7 @@ def test_a_step_that_the_installer_cannot_do_changes_nothing(
     assert old_onnxruntime.state() == before
 
 
+@pytest.mark.exhaustive
 def test_a_step_that_fails_half_way_is_taken_back(doctor: Doctor, two_opencvs: Patient) -> None:
     patient = two_opencvs
     (patient.site / "sitecustomize.py").write_text(
