@@ -98,8 +98,10 @@ class Kernel:
 
 
 @contextmanager
-def kernel(folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Kernel]:
-    """Start a kernel of this interpreter in a folder."""
+def kernel(
+    folder: Path, environment: Mapping[str, str] | None = None, name: str = "python3"
+) -> Iterator[Kernel]:
+    """Start a kernel (of this interpreter, without a name) in a folder."""
     pytest.importorskip("jupyter_client")
     pytest.importorskip("ipykernel")
     own = {"IPYTHONDIR": str(folder / "ipython"), "XDG_CACHE_HOME": str(folder / "cache")}
@@ -107,17 +109,17 @@ def kernel(folder: Path, environment: Mapping[str, str] | None = None) -> Iterat
     # jupyter_client makes an event loop for each context it is called in, and closes none: all of
     # it happens in one thread, whose loop is closed at the end.
     with ThreadPoolExecutor(1) as thread:
-        started = thread.submit(_start, folder, variables).result()
+        started = thread.submit(_start, folder, variables, name).result()
         try:
             yield Kernel(*started, thread)
         finally:
             thread.submit(_end, *started).result()
 
 
-def _start(folder: Path, environment: Mapping[str, str]) -> tuple[Any, Any]:
+def _start(folder: Path, environment: Mapping[str, str], name: str) -> tuple[Any, Any]:
     from jupyter_client.manager import KernelManager
 
-    manager = KernelManager(kernel_name="python3")
+    manager = KernelManager(kernel_name=name)
     manager.start_kernel(cwd=str(folder), env=dict(environment))
     client = manager.client()
     client.start_channels()

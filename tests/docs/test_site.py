@@ -53,6 +53,11 @@ class _Links(HTMLParser):
             self.loaded.append(values.get("src") or values.get("href", ""))
 
 
+def test_no_page_has_the_name_of_one_that_sphinx_makes(site: Path) -> None:
+    names = {path.stem for path in DOCS.glob("*.md")}
+    assert names & {"search", "genindex", "py-modindex"} == set()
+
+
 def test_every_finding_has_a_page(site: Path) -> None:
     ids = {check.id for check in registry.load(()).checks} | {rule.id for rule in rules()}
     pages = {path.stem for path in (site / "findings").glob("*.html")}
