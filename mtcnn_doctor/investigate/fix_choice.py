@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from mtcnn_doctor.investigate.fix_commands import Change
+from mtcnn_doctor.investigate.fix_place import is_in
 from mtcnn_doctor.knowledge.catalogue import is_known
 from mtcnn_doctor.knowledge.place import Place, platform_of
 from mtcnn_doctor.knowledge.resolve import Search, Undecided, Want, possible
@@ -50,8 +51,10 @@ class Installed:
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._python: Mapping[str, Any] = facts.get("python") or {}
         self.rows: dict[str, Mapping[str, Any]] = {}
+        prefix = str(self._python.get("prefix") or "")
         for row in (facts.get("packages") or {}).get("distributions") or ():
-            if row.get("key"):
+            # What PYTHONPATH or the user site brings, no installer of the environment changes.
+            if row.get("key") and (not prefix or is_in(str(row.get("location") or prefix), prefix)):
                 self.rows.setdefault(str(row["key"]), row)
 
     @cached_property

@@ -87,7 +87,7 @@ def place_of(python: str, facts: Mapping[str, Any], live: bool) -> Place:
     present = {
         one.get("key"): one.get("version")
         for one in (facts.get("packages") or {}).get("distributions") or ()
-        if not prefix or _is_in(str(one.get("location", "")), prefix)
+        if not prefix or is_in(str(one.get("location", "")), prefix)
     }
     installer, program, rehearses = _installer(python, present, live)
     kind = "venv" if prefix != base else "python"
@@ -177,12 +177,13 @@ def _site(prefix: str, python: Mapping[str, Any]) -> str | None:
         (
             path
             for path in python.get("sys_path") or ()
-            if _is_in(path, prefix) and Path(path).name in ("site-packages", "dist-packages")
+            if is_in(path, prefix) and Path(path).name in ("site-packages", "dist-packages")
         ),
         None,
     )
 
 
-def _is_in(path: str, folder: str) -> bool:
+def is_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it."""
     path, folder = os.path.realpath(path), os.path.realpath(folder)
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

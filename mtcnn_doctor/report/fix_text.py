@@ -41,7 +41,7 @@ class FixReporter:
             self._say("\nnothing to fix: no errors and no warnings")
             return
         for step in data["steps"]:
-            self._step(step)
+            self._step(step, environment["refused"])
         automatic = sum(step["kind"] == "automatic" for step in data["steps"])
         manual = len(data["steps"]) - automatic
         parts = [
@@ -53,10 +53,10 @@ class FixReporter:
             parts.append(f"{manual} {'is' if manual == 1 else 'are'} for you")
         self._say(f"\n{', '.join(parts)}")
 
-    def _step(self, step: Mapping[str, Any]) -> None:
+    def _step(self, step: Mapping[str, Any], refused: str | None) -> None:
         names = ", ".join(finding["name"] for finding in step["findings"])
         self._say(f"\n{step['number']}. {names}  [{step['kind']}]")
-        for label, text in _entries(step):
+        for label, text in _entries(step, refused):
             lines = self._look.wrap(self._redact.text(text), _INDENT)
             self._say(f"   {label:<{_INDENT - 3}}{lines[0]}")
             for line in lines[1:]:
@@ -94,7 +94,7 @@ def _kind(environment: Mapping[str, Any]) -> str:
     return f"{kind}, {installer} installs" if installer and not environment["refused"] else kind
 
 
-def _entries(step: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _entries(step: Mapping[str, Any], refused: str | None) -> Iterator[tuple[str, str]]:
     for finding in step["findings"]:
         yield "found", finding["title"]
     for number, line in enumerate(filter(None, step["text"].split("\n"))):
@@ -102,9 +102,12 @@ def _entries(step: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for command in step["commands"]:
         yield "runs", shlex.join(command)
     if step["kind"] == "manual":
+        # What the environment forbids is told once, above, and is no advice.
+        forbidden = step["reason"] == refused
         for number, command in enumerate(step["shown"]):
-            yield ("by hand" if not number else ""), command
-        yield "manual, for", step["reason"]
+            yield ("" if number else "would run" if forbidden else "by hand"), command
+        if not forbidden:
+            yield "manual, for", step["reason"]
     for note in step["notes"]:
         yield "note", note
     if step["kind"] == "automatic":
