@@ -69,5 +69,7 @@ def about_row(
         evidence={**evidence, "known as": issue.id, "source": issue.source},
         cause=rest,
         fix=issue.remedy,
+        commands=[line.format(package=key) for line in issue.commands],
+        alternatives=len(issue.commands) > 1,
         requires=requires,
     )

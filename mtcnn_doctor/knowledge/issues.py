@@ -43,6 +43,7 @@ class Issue:
     variant: tuple[str, ...] = ()
     missing_import: tuple[str, ...] = ()
     planned: bool = False
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

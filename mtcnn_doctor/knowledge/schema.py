@@ -63,7 +63,7 @@ KINDS: dict[str, Kind] = {
             "signature": str, "cause": str, "remedy": str, "siblings": list, "with": list,
             "python": str, "driver": str, "min_compute_capability": str,
             "max_compute_capability": str, "requires_gpu": bool, "variant": list,
-            "missing_import": list, "planned": bool,
+            "missing_import": list, "planned": bool, "commands": list,
         },
         specifiers=("affected", "python", "driver"),
         requirements=("with", "siblings"),

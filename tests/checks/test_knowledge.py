@@ -12,6 +12,7 @@ from mtcnn_doctor.knowledge import (
     numpy2_support,
     signatures,
 )
+from mtcnn_doctor.knowledge.issues import issues
 from mtcnn_doctor.knowledge.lookup import table
 from mtcnn_doctor.knowledge.releases import rows
 
@@ -74,6 +75,9 @@ def test_remedies_destroy_nothing():
     for row in signatures():
         for command in row.commands:
             assert command.startswith(allowed), command
+    for issue in issues():
+        for command in issue.commands:
+            assert command.startswith("pip install "), command
 
 
 def test_first_releases_for_numpy_2():
