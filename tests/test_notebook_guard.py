@@ -115,23 +115,23 @@ def test_bad_input(guarded, arguments: str, code: str, words: str) -> None:
 def test_a_null_pointer(guarded) -> None:
     cell = guarded("-i image", "import ctypes\n\nctypes.string_at(0)")
     assert cell.error == "CellDied: the cell died of SIGSEGV"
-    assert "line 3: ctypes.string_at(0)" in cell.traceback
-    assert "139" in cell.traceback
-    assert "<guarded cell>:3 <module>" in cell.traceback
-    assert "%mtcnn_doctor bench --backend all --bisect" in cell.traceback
+    assert "line 3: ctypes.string_at(0)" in cell.result["text/plain"]
+    assert "139" in cell.result["text/plain"]
+    assert "<guarded cell>:3 <module>" in cell.result["text/plain"]
+    assert "%mtcnn_doctor bench --backend all --bisect" in cell.result["text/plain"]
     assert "SIGSEGV" in cell.result["text/html"]
 
 
 def test_an_abort_in_a_function(guarded) -> None:
     cell = guarded("", "def end():\n    os.abort()\nend()")
     assert "died of SIGABRT" in cell.error
-    assert "<guarded cell>:2 end" in cell.traceback
+    assert "<guarded cell>:2 end" in cell.result["text/plain"]
 
 
 def test_an_endless_loop(guarded) -> None:
     cell = guarded("--timeout 3", "def turn():\n    while True:\n        pass\nturn()")
     assert "had not ended after 3 s" in cell.error
-    assert "turn" in cell.traceback
+    assert "turn" in cell.result["text/plain"]
 
 
 def test_too_much_memory(guarded) -> None:

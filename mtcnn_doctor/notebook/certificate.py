@@ -43,12 +43,16 @@ class CellDied(Exception):
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.title)
         self.finding = finding
+        #: The page shows all of it already: the traceback need not say it again.
+        self.is_shown = False
 
-    def _repr_html_(self) -> str:
-        return as_html(self.finding)
+    def bundle(self) -> dict[str, str]:
+        """Return the certificate as what a notebook shows and keeps."""
+        return {"text/plain": text_of(self.finding), "text/html": as_html(self.finding)}
 
     def _render_traceback_(self) -> list[str]:
-        return clean_lines(text_of(self.finding))
+        lines = clean_lines(text_of(self.finding))
+        return lines[:1] if self.is_shown else lines
 
 
 def clean_lines(text: str) -> list[str]:
@@ -170,4 +174,4 @@ def text_of(finding: Finding) -> str:
             entry(key, value)
     if finding.remedy is not None:
         entry("next", [finding.remedy.text, *finding.remedy.commands])
-    return "\n".join(lines)
+    return "\n".join(clean(line) for line in lines)

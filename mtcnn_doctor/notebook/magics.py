@@ -13,7 +13,7 @@ from typing import Any
 from IPython.core.error import UsageError as MagicUsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
-from IPython.display import HTML, display
+from IPython.display import display
 
 from mtcnn_doctor.notebook import guard, run, variable, watch
 from mtcnn_doctor.notebook.certificate import CellDied
@@ -108,7 +108,8 @@ class DoctorMagics(Magics):
             raise MagicUsageError(f"%%mtcnn_guard -i: {problem}") from None
         except CellDied as death:
             if in_notebook():
-                display(HTML(death._repr_html_()))
+                display(death.bundle(), raw=True)
+                death.is_shown = True
             raise
 
 

@@ -12,7 +12,8 @@ from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
 from mtcnn_doctor.report.html import fold, lines, safe
 from mtcnn_doctor.report.words import counted, meaning
 
-_COLOURS = {"fail": "#c62828", "warn": "#b26a00", "pass": "#2e7d32"}
+#: As far from white as from the near-black of dark themes: about 4.3 to 1.
+_COLOURS = {"fail": "#e0403a", "warn": "#b26a00", "pass": "#2e8840"}
 
 
 def report(of: Report, text: str) -> str:
