@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent / "_site"))
 
@@ -47,3 +48,16 @@ html_static_path = ["_static"]
 html_css_files = ["doctor.css"]
 html_copy_source = False
 html_show_sourcelink = False
+
+
+def _no_words_without_meaning(
+    app: object, what: str, name: str, obj: object, options: object, lines: list[str]
+) -> None:
+    """Python documents the fields of named tuples by their number alone."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _no_words_without_meaning)

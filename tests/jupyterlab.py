@@ -77,8 +77,9 @@ class Page:
         light = "true" if theme == "JupyterLab Light" else "false"
         self.command("apputils:change-theme", theme=theme)
         _until(
-            lambda: self.browser.execute_script("return document.body.dataset.jpThemeLight")
-            == light,
+            lambda: (
+                self.browser.execute_script("return document.body.dataset.jpThemeLight") == light
+            ),
             30,
         )
 

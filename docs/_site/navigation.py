@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 _HEADING = re.compile(r"^## (.+)$")
-_ENTRY = re.compile(r"^[-*] .*?\[[^\]]*\]\(([\w./-]+?)(?:\.md)?\)")
+_ENTRY = re.compile(r"^[-*] .*?\[(?P<title>[^\]]*)\]\((?P<page>[\w./-]+?)(?:\.md)?\)")
 _ELSEWHERE = "More"
 
 
 def sections(index: str, documents: set[str]) -> list[tuple[str, list[str]]]:
-    """Return the headings of an index, each with the documents listed below it.
+    """Return the headings of an index, each with the entries of the documents listed below it.
 
-    What is listed nowhere is under a last heading; pages in folders belong to their own index.
+    They are called there as they are in the index: a command by its name. What is listed nowhere
+    is under a last heading; pages in folders belong to their own index.
     """
     found: list[tuple[str, list[str]]] = []
     left = {name for name in documents if "/" not in name} - {"index"}
@@ -28,9 +29,10 @@ def sections(index: str, documents: set[str]) -> list[tuple[str, list[str]]]:
         heading, entry = _HEADING.match(line), _ENTRY.match(line)
         if heading:
             found.append((heading[1], []))
-        elif entry and found and entry[1] in documents:
-            found[-1][1].append(entry[1])
-            left.discard(entry[1])
+        elif entry and found and entry["page"] in documents:
+            title = entry["title"].replace("`", "")
+            found[-1][1].append(f"{title} <{entry['page']}>")
+            left.discard(entry["page"])
     return [section for section in [*found, (_ELSEWHERE, sorted(left))] if section[1]]
 
 
