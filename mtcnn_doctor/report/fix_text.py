@@ -56,8 +56,14 @@ class FixReporter:
     def _step(self, step: Mapping[str, Any], refused: str | None) -> None:
         names = ", ".join(finding["name"] for finding in step["findings"])
         self._say(f"\n{step['number']}. {names}  [{step['kind']}]")
+        commands = {
+            self._redact.text(one) for one in (*map(shlex.join, step["commands"]), *step["shown"])
+        }
         for label, text in _entries(step, refused):
-            lines = self._look.wrap(self._redact.text(text), _INDENT)
+            text = self._redact.text(text)
+            # A command is to be copied, and a line break would end it.
+            is_command = text in commands
+            lines = [text] if is_command else self._look.wrap(text, _INDENT)
             self._say(f"   {label:<{_INDENT - 3}}{lines[0]}")
             for line in lines[1:]:
                 self._say(" " * _INDENT + line)
