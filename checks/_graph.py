@@ -30,11 +30,17 @@ class Conflict:
     wanted: str  # the version specifier, "" where any release would do
     found: str | None  # installed version, None where it is missing
     provider: str  # which distribution was looked at
+    lies_there: bool = False  # its module is there all the same, without metadata
 
     @property
     def text(self) -> str:
         """Say the conflict in a few words."""
         wanted = self.requirement + self.wanted
+        if self.found is None and self.lies_there:
+            return (
+                f"requires {wanted}, whose module is there without metadata: in which release "
+                "cannot be told"
+            )
         if self.found is None:
             return f"requires {wanted}, which is not installed"
         return f"requires {wanted}, but {self.provider} {self.found} is installed"
@@ -96,15 +102,21 @@ def graph_of(packages: Packages, markers: Mapping[str, str]) -> Graph:
     for known, under, graph in _latest:
         if known is packages and under is markers:
             return graph
-    _latest[:] = [(packages, markers, Graph(installed(packages), markers))]
+    modules = packages.get("modules") or {}
+    bare = {name for name, facts in modules.items() if facts.get("found")}
+    _latest[:] = [(packages, markers, Graph(installed(packages), markers, bare))]
     return _latest[0][2]
 
 
 class Graph:
     """Who requires whom in the target, with the extras that somebody asked for."""
 
-    def __init__(self, packages: Installed, markers: Mapping[str, str]) -> None:
+    def __init__(
+        self, packages: Installed, markers: Mapping[str, str], modules: Iterable[str] = ()
+    ) -> None:
+        """Take the packages, the target's markers, and the modules that are found there."""
         self.packages = completed(packages)
+        self._modules = set(modules)
         self.markers = markers
         self._extras: dict[str, set[str]] = {key: set() for key in self.packages}
         self._known: dict[str, list[Requirement]] = {}
@@ -166,7 +178,8 @@ class Graph:
             if provider is None and is_planned(self.packages[key]):
                 continue  # whoever installs it brings that along
             if provider is None:
-                conflict = Conflict(key, name, wanted, None, name)
+                bare = name.replace("-", "_") in self._modules
+                conflict = Conflict(key, name, wanted, None, name, bare)
             else:
                 version = self.packages[provider].get("version", "")
                 if requirement.url or _contains(requirement, version):

@@ -47,8 +47,8 @@ def opencv_duplicates(packages: Packages, opencv: Loaded | None = None) -> Findi
 
     ## Why it matters
     All of them own the same folder ``cv2``. Which files are there is decided by the order of
-    installation, and uninstalling one deletes files of the other. An error where cv2 was not
-    imported; a warning where it was, since nothing fails until the next change.
+    installation, and uninstalling one deletes files of the other. An error where their releases
+    differ and cv2 was not imported; else a warning, since nothing fails until the next change.
 
     ## How to fix it
     Uninstall all of them, then install exactly one: the headless one on servers and in
@@ -62,7 +62,8 @@ def opencv_duplicates(packages: Packages, opencv: Loaded | None = None) -> Findi
     found = [present[key] for key in sorted(PROVIDERS["cv2"] & present.keys())]
     if len(found) < 2:
         return
-    kind = warning if is_loaded(opencv) else error
+    alike = len({row.get("version") for row in found}) == 1
+    kind = warning if is_loaded(opencv) or alike else error
     yield kind(
         f"{len(found)} OpenCV distributions share one folder: {joined(map(label, found))}",
         about="opencv",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mtcnn_doctor.facts import Loaded, Packages, Search
+from mtcnn_doctor.facts import Loaded, Memory, Packages, Search
 from mtcnn_doctor.knowledge import curable, match_error
 from mtcnn_doctor.model import Finding, Findings, check, error
 
@@ -13,6 +13,8 @@ from ._frames import frame_lines
 from ._installed import FRAMEWORKS, installed
 from ._known import known_faults
 
+#: A framework maps more address space than this, in bytes.
+_ROOM = 4 * 2**30
 _MODULES = {"opencv": "cv2", "litert": "ai_edge_litert"}
 _WORDS = {
     "not-loadable": "fails to import",
@@ -35,6 +37,7 @@ def import_failure(
     openvino: Loaded | None = None,
     litert: Loaded | None = None,
     packages: Packages | None = None,
+    memory: Memory | None = None,
     search: Search | None = None,
 ) -> Findings:
     """Report packages that are installed and cannot be imported.
@@ -66,10 +69,22 @@ def import_failure(
     for name, fact in facts.items():
         state = fact.get("state") if fact else None
         if fact and (state == "not-loadable" or (state in _WORDS and name in _REPORTED_HERE)):
-            yield _failed(name, fact, packages, search)
+            yield _failed(name, fact, packages, search, _limit(memory))
 
 
-def _failed(name: str, fact: Loaded, packages: Packages | None, search: Search | None) -> Finding:
+def _limit(memory: Memory | None) -> float | None:
+    """Return the limit of address space in GiB, where it is one that libraries run into."""
+    limit = ((memory or {}).get("rlimits") or {}).get("RLIMIT_AS")
+    return limit / 2**30 if limit is not None and limit < _ROOM else None
+
+
+def _failed(
+    name: str,
+    fact: Loaded,
+    packages: Packages | None,
+    search: Search | None,
+    limit_gib: float | None,
+) -> Finding:
     module = _MODULES.get(name, name)
     details: dict[str, Any] = fact.get("error") or {}
     last_line = str(details.get("last_line") or "").strip()
@@ -105,6 +120,14 @@ def _failed(name: str, fact: Loaded, packages: Packages | None, search: Search |
         if best
         else "Read the last line; install again what it names, or the package itself."
     )
+    cause = best.cause if best else ""
+    if limit_gib is not None and fact.get("state") != "not-loadable" and not best:
+        cause = (
+            f"The limit of address space (ulimit -v) is {limit_gib:.1f} GiB: what cannot get room "
+            "for its libraries and threads often dies rather than say so."
+        )
+        fix = "Raise the limit (ulimit -v unlimited) and look again; mend nothing else before that."
+        evidence["limit of address space"] = f"{limit_gib:.1f} GiB"
     if curable(text) and not search:
         fix += f" Next: mtcnn-doctor bench --backend {name} --bisect"
     title = f"{module} {_WORDS[fact.get('state', 'not-loadable')]}"
@@ -117,7 +140,7 @@ def _failed(name: str, fact: Loaded, packages: Packages | None, search: Search |
         about=name,
         evidence=evidence,
         effect=f"Nothing that needs {module} runs.",
-        cause=best.cause if best else "",
+        cause=cause,
         fix=fix,
         commands=best.commands if best else (),
         requires=_roots(name, module, text, packages),

@@ -35,6 +35,9 @@ def resolve(python: str | None, kernel: str | None) -> Target:
         raise UsageError("--python and --kernel name two targets; give one of them")
     if kernel:
         return _from_kernel(kernel)
+    if python == "":
+        # An unset variable of the shell; the doctor's own Python is not what was meant.
+        raise UsageError("--python is empty; name an interpreter, or leave the option out")
     return Target(_interpreter(python) if python else sys.executable)
 
 
@@ -44,17 +47,60 @@ def _interpreter(given: str) -> str:
         # People name the folder of their environment.
         for inside in ("bin/python", "Scripts/python.exe", "python.exe"):
             if (path / inside).is_file():
-                return str((path / inside).absolute())
+                return _plain(path / inside)
+            if (path / inside).is_symlink():
+                raise _gone(path / inside)
         raise UsageError(f"{given} is a folder without a Python in it; name bin/python of it")
     if path.is_file():
         if not os.access(path, os.X_OK):
             raise UsageError(f"{given} is not executable; name a Python interpreter")
+        _refuse_link_to_environment(path)
         # Not resolved: a virtual environment's python is a link, and means the environment.
-        return str(path.absolute())
+        return _plain(path)
+    if path.is_symlink():
+        raise _gone(path)
     found = shutil.which(given)
     if found is None:
         raise UsageError(f"no interpreter {given}; give a path or a command such as python3.11")
     return found
+
+
+def _plain(path: Path) -> str:
+    """Return an absolute path; without ``..`` where that names the same file."""
+    whole = path.absolute()
+    short = Path(os.path.normpath(whole))
+    return str(short if short.exists() and short.samefile(whole) else whole)
+
+
+def _gone(link: Path) -> UsageError:
+    return UsageError(
+        f"{link} is a link to {os.readlink(link)}, which is gone: the Python that the environment "
+        "was made with was removed or moved; make the environment anew"
+    )
+
+
+def _refuse_link_to_environment(path: Path) -> None:
+    """Refuse a link from outside into a virtual environment.
+
+    Python started by it finds no pyvenv.cfg beside itself, and takes the packages of the base.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if not path.is_symlink() or _has_environment(path.absolute()):
+        return
+    step = path.absolute()
+    while step.is_symlink():
+        step = Path(os.path.normpath(step.parent / os.readlink(step)))
+        if _has_environment(step):
+            raise UsageError(
+                f"{path} is a link into the environment {step.parent.parent}, which Python started "
+                f"by that link does not see; name {step}"
+            )
+
+
+def _has_environment(python: Path) -> bool:
+    return any((folder / "pyvenv.cfg").is_file() for folder in list(python.parents)[:2])
 
 
 def launchers() -> list[Launcher]:

@@ -353,3 +353,18 @@ def test_faces_of_other_networks_stand_beside_the_published_ones(
     refused = doctor("inspect", PORTRAIT, *QUICK, "--weights", broken, "--quiet")
     assert refused.code == 2
     assert refused.err.startswith("error: --weights ")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("/dev/null", "not a regular file"),
+        ("", "an empty name"),
+        ("https://example.org/a.jpg?x=1", "is an image; download it"),
+    ],
+)
+def test_what_is_neither_file_nor_camera(doctor: Doctor, given: str, words: str) -> None:
+    answer = doctor("inspect", given)
+    assert answer.code == 2
+    assert words in answer.err
+    assert len(answer.err.splitlines()) == 1

@@ -82,3 +82,30 @@ def test_metadata_of_other_pythons(doctor: Doctor, version: str) -> None:
     assert "Traceback" not in answer.err
     if answer.code == 2:
         assert "nothing to examine" in answer.err
+
+
+def test_an_empty_name_is_not_the_doctor_itself() -> None:
+    with pytest.raises(UsageError, match="--python is empty"):
+        resolve("", None)
+
+
+def test_an_environment_whose_base_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    python = tmp_path / "env" / "bin" / "python"
+    python.symlink_to("/gone/python3.11")
+    for given in (tmp_path / "env", python):
+        with pytest.raises(UsageError, match=r"link to /gone/python3\.11, which is gone"):
+            resolve(str(given), None)
+
+
+def test_a_link_from_outside_into_an_environment_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    python = tmp_path / "env" / "bin" / "python"
+    python.symlink_to(sys.executable)
+    (tmp_path / "env" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (tmp_path / "link").symlink_to(python)
+    with pytest.raises(UsageError, match="/env/bin/python"):
+        resolve(str(tmp_path / "link"), None)
+    assert resolve(str(python), None).python == str(python)
+    detour = tmp_path / "env" / ".." / "env" / "bin" / "python"
+    assert resolve(str(detour), None).python == str(python)

@@ -291,6 +291,8 @@ def _object(path: Path, option: str, advice: str = "") -> Any:
     Raises:
         UsageError: it is missing, or no JSON.
     """
+    if path.exists() and not path.is_dir() and not path.is_file():
+        raise UsageError(f"{option}{path} is not a regular file; name a file{advice}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

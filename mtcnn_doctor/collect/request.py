@@ -212,6 +212,8 @@ def run_in_target(
     try:
         return Child(launch, hear, before_go).run()
     except (NotPython, TargetTooOld) as problem:
+        if "(raise ulimit" in str(problem):  # no fault of the interpreter
+            raise UsageError(str(problem)) from problem
         raise UsageError(f"{problem}; name a Python interpreter with --python") from problem
 
 

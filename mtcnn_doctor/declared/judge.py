@@ -160,7 +160,13 @@ def _settled(findings: Iterable[Finding], declared: dict[str, Any]) -> list[Find
     for line in declared["lines"]:
         if line["name"]:
             where.setdefault(line["name"], []).append(line["where"])
-    return [_at_its_line(finding, where, declared["chosen"], excluded) for finding in findings]
+    unknown = {one["name"]: one["text"] for one in declared["unknown"]}
+    return [
+        replace(finding, severity=Severity.SKIP, title=unknown[finding.about], requires=())
+        if finding.is_problem and finding.about in unknown and not finding.id.startswith("pin-")
+        else _at_its_line(finding, where, declared["chosen"], excluded)
+        for finding in findings
+    ]
 
 
 def _at_its_line(
@@ -187,6 +193,12 @@ def _at_its_line(
     ]  # fmt: skip
     if lines:
         evidence["declared in"] = ", ".join(dict.fromkeys(lines))
+    finding = replace(
+        finding,
+        title=_to_be(finding.title),
+        effect=_to_be(finding.effect),
+        cause=_to_be(finding.cause),
+    )
     remedy = finding.remedy
     if remedy is not None and remedy.commands:
         # Nothing is installed yet: what a command would install is what a line should say.
@@ -194,6 +206,12 @@ def _at_its_line(
         text = f"{remedy.text} As a line: {' or '.join(asked)}" if asked else remedy.text
         remedy = replace(remedy, text=text, commands=())
     return replace(finding, evidence=evidence, remedy=remedy)
+
+
+def _to_be(text: str) -> str:
+    """Return a text on what is installed as one on what would be: nothing is, yet."""
+    text = re.sub(r"\bis installed and (\w+) is not\b", r"would be installed, and \1 not", text)
+    return re.sub(r"\b(?:is|are) installed\b", "would be installed", text)
 
 
 def _incomplete(declared: dict[str, Any]) -> list[str]:

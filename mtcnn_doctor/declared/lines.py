@@ -84,6 +84,8 @@ def read_text(path: Path, asked_by: str = "") -> str:
     try:
         if path.is_dir():
             raise UsageError(f"{said} is a folder; name a file such as {path / 'requirements.txt'}")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{said} is not a regular file; name a file of pins")
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(
                 f"{said} is larger than {MOST_BYTES // 2**20} MiB; name a file of pins"

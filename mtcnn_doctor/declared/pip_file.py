@@ -168,6 +168,9 @@ def _elsewhere(
         pass
     if egg and not name:
         name = str(canonicalize_name(egg[1]))
+    if not name and re.match(r"(git|hg|svn|bzr)\+", address):
+        # What the last part of such an address says is what most projects are called.
+        name = str(canonicalize_name(base.removesuffix(".git").split("@")[0].removesuffix(".git")))
     if not specifier:
         shown = name or ("an address" if source == "url" else base or "a folder")
         found.remarks.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def footage_of(given: str, frames: int) -> Footage | None:
     if _SCHEME.match(given):
         return Footage("stream", public_name(given), given, frames)
     path = Path(given)
-    if path.is_char_device():
+    if path.is_char_device() and re.match(r"/dev/(video|v4l)", os.path.realpath(path)):
         return Footage("camera", given, given, frames)
     if path.is_file() and path.suffix.lower() in VIDEO_ENDINGS:
         return Footage("video", path.name, str(path.absolute()), frames)

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtcnn_doctor.collect.request import Footage
 from mtcnn_doctor.errors import UsageError
-from mtcnn_doctor.investigate.bench_source import IMAGE_ENDINGS, VIDEO_ENDINGS, footage_of
+from mtcnn_doctor.investigate.bench_source import (
+    IMAGE_ENDINGS,
+    VIDEO_ENDINGS,
+    footage_of,
+    public_name,
+)
 
 ARRAY_ENDINGS = (".npy", ".npz")
 #: Endings taken from a folder, beside those of images.
 _MORE = (*ARRAY_ENDINGS, *VIDEO_ENDINGS, ".heic", ".heif", ".avif", ".jxl", ".jp2", ".ppm", ".pgm")
+
+
+#: An address of a picture, which is no stream.
+_PICTURE = re.compile(
+    rf"https?://[^?#]*({'|'.join(re.escape(one) for one in IMAGE_ENDINGS)})([?#]|$)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,10 @@ def items_of(given: Sequence[str], frames: int) -> list[Item]:
     items: list[Item] = []
     taken: set[str] = set()
     for argument in given:
+        if not argument:
+            raise UsageError("an empty name was given; name a file, a folder, a camera, an address")
+        if _PICTURE.match(argument):
+            raise UsageError(f"{public_name(argument)} is an image; download it, name the file")
         footage = footage_of(argument, frames)
         if footage is not None:
             items.append(Item(_free(footage.name, footage.name, taken), footage=footage))

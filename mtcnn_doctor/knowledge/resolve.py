@@ -196,6 +196,8 @@ class Search:
             release = chosen[name]
             anything = not release.known and release.version == Version("99999")
             return anything or fits(release.version, joint(own))
+        if all(want.only_limits for want in own):
+            return True  # nobody asks for it, so far
         if not is_known(name):
             return possible(joint(own))
         return bool(self._candidates(own))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import queue
@@ -203,6 +204,8 @@ class Child:
                 pipe.close_theirs()
                 pipe.close_ours()
             reason = error.strerror or str(error)
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                reason += " (raise ulimit -n)"
             raise NotPython(f"{self.launch.python} cannot be started: {reason}") from error
 
     # -- hearing --------------------------------------------------------------------------------

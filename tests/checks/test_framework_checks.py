@@ -117,3 +117,9 @@ def test_pkg_resources_is_there_or_not_needed(problems, installed):
     modules = {"pkg_resources": {"found": "/usr/lib/python3/dist-packages/pkg_resources"}}
     packages = installed("mtcnn==0.1.1", modules=modules)
     assert problems(mtcnn_pkg_resources, packages=packages) == []
+
+
+def test_two_opencv_of_one_release_are_a_warning(problems, installed):
+    alike = installed("opencv-python==5.0.0.93", "opencv-python-headless==5.0.0.93")
+    [finding] = problems(opencv_duplicates, packages=alike)
+    assert finding.severity.value == "warning"

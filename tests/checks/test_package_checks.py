@@ -1,6 +1,7 @@
 from mtcnn_doctor.checks.abi import numpy_abi
 from mtcnn_doctor.checks.imports import import_failure
 from mtcnn_doctor.checks.packages import broken_install, module_shadowed
+from mtcnn_doctor.checks.requirements import requirement_conflict
 
 from mtcnn_doctor.model import Severity
 
@@ -206,3 +207,22 @@ def test_shadow_on_pythonpath_is_a_root_of_failed_imports(problems, installed):
 
 def test_loaded_or_absent_frameworks_are_silent(problems):
     assert problems(import_failure, torch={"state": "ok"}, numpy={"state": "not-installed"}) == []
+
+
+def test_a_death_under_a_small_limit_of_address_space_blames_the_limit(problems, installed):
+    fact = {"state": "crash", "signal": "SIGSEGV", "version": "5.0.0"}
+    limited = {"rlimits": {"RLIMIT_AS": 400 * 2**20}}
+    packages = installed("opencv-python==5.0.0.93")
+    [finding] = problems(import_failure, opencv=fact, packages=packages, memory=limited)
+    assert "ulimit -v" in finding.cause
+    assert "ulimit -v" in finding.remedy.text
+    [finding] = problems(import_failure, opencv=fact, packages=packages)
+    assert "ulimit" not in finding.remedy.text
+
+
+def test_a_module_without_its_metadata_is_not_called_missing(problems, installed):
+    modules = {"numpy": {"found": "/site/numpy"}}
+    packages = installed("opencv-python-headless==5.0.0.93: numpy>=2", modules=modules)
+    python = {"markers": {"python_version": "3.11", "sys_platform": "linux"}}
+    [finding] = problems(requirement_conflict, packages=packages, python=python)
+    assert "whose module is there without metadata" in finding.title

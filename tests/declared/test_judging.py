@@ -230,3 +230,40 @@ def test_bad_options_are_one_line_and_exit_2(
     assert answer.out == ""
     assert answer.err.startswith("error: ")
     assert answer.err.count("\n") == 1
+
+
+def test_a_constraint_binds_only_what_is_asked_for(judge: Judge) -> None:
+    # No release of TensorFlow 2.10 has wheels for 3.11, which matters to nobody here.
+    Path("limits.txt").write_text("tensorflow==2.10.0\nnumpy==2.1.0\n", encoding="utf-8")
+    answer = judge("-c limits.txt\nmtcnn\n")
+    assert [id for id, _ in problems(answer)] == ["mtcnn-missing-backend"]
+    answer = judge("-c limits.txt\nmtcnn\ntensorflow\n")
+    assert "pin-no-wheel" in [id for id, _ in problems(answer)]
+
+
+def test_nothing_is_said_to_be_installed(judge: Judge) -> None:
+    told = [title for _, title in problems(judge("mtcnn==1.0.0\ntorch==2.2.2\nnumpy==2.1.0\n"))]
+    assert "mtcnn 1.0.0 would be installed, and TensorFlow not" in told
+    assert not any("is installed" in title for title in told)
+
+
+def test_of_a_release_that_is_not_known_nothing_is_claimed(judge: Judge) -> None:
+    answer = judge("mtcnn==9.9.9\n")
+    assert problems(answer) == []
+    assert "mtcnn 9.9.9" in answer.report["incomplete"][0]
+    assert answer.report["verdict"] == "warn"
+
+
+def test_an_address_says_what_it_takes(judge: Judge) -> None:
+    answer = judge("git+https://example.org/timesler/facenet-pytorch.git@v2\n")
+    assert problems(answer) == []
+    remarks = answer.report["facts"]["declared"]["remarks"]
+    assert "takes facenet-pytorch from elsewhere" in remarks[0]
+
+
+@pytest.mark.parametrize("option", ["--requirements", "--facts"])
+def test_what_never_ends_is_not_read(doctor: Doctor, option: str) -> None:
+    answer = doctor("check", option, "/dev/zero")
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: {option} /dev/zero is not a regular file")
+    assert len(answer.err.splitlines()) == 1
