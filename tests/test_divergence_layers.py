@@ -37,6 +37,7 @@ def test_nan_is_traced_to_the_layer_that_makes_it(doctor: Doctor, patch_module: 
     assert "layer dense4 makes NaN or infinity" in said
 
 
+@pytest.mark.exhaustive
 def test_a_wrong_activation_is_named(doctor: Doctor, patch_module: Patch) -> None:
     """The second activation of O-Net alone: 64 channels of 21 x 21."""
     changed = patch_module(

@@ -208,6 +208,7 @@ def test_a_matrix_library_that_is_wrong_for_one_shape(doctor: Doctor, tmp_path: 
     assert "layer dense4 is off by up to 5" in found["evidence"]["first difference"]
 
 
+@pytest.mark.exhaustive
 def test_a_broken_numpy_does_not_accuse_a_sound_layer(doctor: Doctor, patch_module: Patch) -> None:
     """NumPy in float64 is wrong everywhere, torch in one layer: that layer is named."""
     pytest.importorskip("torch")
@@ -244,6 +245,7 @@ def test_what_numpy_does_wrongly_is_told_once(doctor: Doctor, patch_module: Patc
     assert answer.run("onnxruntime")["divergence"]["part"] == "proposals"
 
 
+@pytest.mark.exhaustive
 def test_a_fault_that_stays_away_is_not_explained(
     doctor: Doctor, patch_module: Patch, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.exhaustive
 def test_noise_in_the_r_net_of_facenet(doctor: Doctor, facenet: Path, patch_module: Patch) -> None:
     torch = pytest.importorskip("torch")
     assert torch
@@ -210,6 +211,7 @@ def test_bgr_in_mtcnn_0_1(doctor: Doctor, old: Path, patch_module: Patch) -> Non
     assert "BGR" in the_finding(answer)["cause"]
 
 
+@pytest.mark.exhaustive
 def test_bgr_in_facenet(doctor: Doctor, facenet: Path, patch_module: Patch) -> None:
     pytest.importorskip("torch")
     turned = patch_module(

@@ -78,6 +78,7 @@ def test_who_called_exit(doctor: Doctor, customize: Customize) -> None:
     assert "_exit" in functions(run["native"])
 
 
+@pytest.mark.exhaustive
 @needs_gdb
 def test_a_fault_that_stays_away(doctor: Doctor, customize: Customize, tmp_path: Path) -> None:
     once = tmp_path / "once"

@@ -83,6 +83,7 @@ def test_check_runs_the_documented_backend(doctor: Doctor, torchscript: dict[str
     assert run["agreement"]["matched"] == answer.run("numpy")["agreement"]["matched"]
 
 
+@pytest.mark.exhaustive
 def test_bench_measures_the_documented_backend(doctor: Doctor, torchscript: dict[str, str]) -> None:
     answer = doctor("bench", "--backend", "torchscript", "--runs", "2", environment=torchscript)
     assert answer.code == 0

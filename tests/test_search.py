@@ -223,6 +223,7 @@ def test_cv2_imported_before_the_framework(doctor: Doctor, plant: Plant) -> None
     assert entry["answer"]["changes"][0]["code"].startswith("import onnxruntime")
 
 
+@pytest.mark.exhaustive
 def test_a_backend_that_works_is_provoked(doctor: Doctor, plant: Plant) -> None:
     """Nobody said that cv2 is imported first; programs do it, so it is tried."""
     pytest.importorskip("torch")
@@ -387,6 +388,7 @@ if "MTCNN_DOCTOR_CHILD" in os.environ:
 )
 
 
+@pytest.mark.exhaustive
 def test_faces_that_nobody_can_judge_are_no_evidence(doctor: Doctor, customize: Customize) -> None:
     """On a smaller image NumPy has nothing to be held against; the search goes on after it."""
     answer = doctor(

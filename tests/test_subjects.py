@@ -255,6 +255,7 @@ def test_an_image_of_the_user(doctor: Doctor, facenet: Path, tmp_path: Path) -> 
     assert subject_findings(answer) == []
 
 
+@pytest.mark.exhaustive
 def test_bench_prints_the_package_beside_its_framework(doctor: Doctor, facenet: Path) -> None:
     pytest.importorskip("torch")
     answer = doctor("bench", "--python", facenet, "--subject", "facenet-pytorch", "--runs", "1",

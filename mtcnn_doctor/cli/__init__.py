@@ -66,6 +66,13 @@ def run(arguments: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return EXIT_USAGE
+        if isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE):
+            print(
+                "error: mtcnn-doctor itself may open no more files; raise ulimit -n and run it "
+                "again",
+                file=sys.stderr,
+            )
+            return EXIT_USAGE
         if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
             abandon_stdout()
             print(f"error: no room to write: {problem.strerror}; free some", file=sys.stderr)

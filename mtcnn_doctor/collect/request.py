@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import threading
 import time
@@ -212,8 +213,9 @@ def run_in_target(
     try:
         return Child(launch, hear, before_go).run()
     except (NotPython, TargetTooOld) as problem:
-        if "(raise ulimit" in str(problem):  # no fault of the interpreter
-            raise UsageError(str(problem)) from problem
+        cause = problem.__cause__
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+            raise UsageError(f"{problem}; raise ulimit -n") from problem
         raise UsageError(f"{problem}; name a Python interpreter with --python") from problem
 
 

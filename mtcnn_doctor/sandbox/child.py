@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import queue
@@ -204,8 +203,6 @@ class Child:
                 pipe.close_theirs()
                 pipe.close_ours()
             reason = error.strerror or str(error)
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                reason += " (raise ulimit -n)"
             raise NotPython(f"{self.launch.python} cannot be started: {reason}") from error
 
     # -- hearing --------------------------------------------------------------------------------
