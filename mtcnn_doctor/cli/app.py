@@ -24,6 +24,7 @@ _COMMANDS = {
     "weights": ("weights", "application"),
     "plan": ("plan", "plan"),
     "diff": ("diff", "diff"),
+    "report": ("report", "report"),
     "jupyter": ("jupyter", "application"),
     "sweep": ("sweep", "sweep"),
     "list": ("list_checks", "list_checks"),

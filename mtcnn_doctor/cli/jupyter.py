@@ -13,6 +13,7 @@ from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.cli.check import exit_code, show
 from mtcnn_doctor.errors import UsageError
 from mtcnn_doctor.examine import judge_facts
+from mtcnn_doctor.model import Report
 
 _CHECK = "kernel-died"
 
@@ -62,9 +63,16 @@ def last_crash(
             file=sys.stderr,
         )
         raise typer.Exit(0)
-    death = found[0]
+    report = death_report(found[0])
+    code = exit_code(report, "error")
+    show(report, code, places, verbose=verbose, quiet=quiet, no_color=no_color)
+    raise typer.Exit(code)
+
+
+def death_report(death: dict[str, Any]) -> Report:
+    """Return a report on one death (see :func:`mtcnn_doctor.collect.crash.deaths`)."""
     checks = [check for check in registry.load(()).checks if check.id == _CHECK]
-    report = judge_facts(
+    return judge_facts(
         {
             "facts": {
                 "python": {"executable": death["executable"], "version": death["version"]},
@@ -76,9 +84,6 @@ def last_crash(
         command=options.command(),
         plugin_failures=(),
     )
-    code = exit_code(report, "error")
-    show(report, code, places, verbose=verbose, quiet=quiet, no_color=no_color)
-    raise typer.Exit(code)
 
 
 def _listed(stream: IO[str], found: list[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import socket
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -25,23 +25,48 @@ _SEPARATORS = r"/\\"
 _COMMON = {"root", "user", "ubuntu", "admin", "runner", "jovyan", "localhost", "home", "docker"}
 #: All that stands before the last @ of an address, which may be a token alone, or have an e-mail
 #: address as its user; the git of git@github.com is everybody's.
-_PASSWORD = re.compile(r"(?<=://)(?!git@)[^/\s\"'<>]{1,2000}(?=@)")
+_PASSWORD = re.compile(r"(?<=://)(?!(?:git|<password>)@)[^/\s\"']{1,2000}(?=@)")
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
+#: As a shell writes a variable; in capitals, for a requirements file has tokenizers==1.
+_SECRET_LINE = re.compile(
+    r"(?P<name>\b[A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)(?!IZER)[A-Z0-9_]*=)"
+    r"(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\"]+)"
+)
+#: An address to write to. Bounded, and begun where a word begins: a text of megabytes has no @.
+_MAIL = re.compile(
+    r"(?<![\w.+-])(?!git@)[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
+)
+#: Tokens of GitHub, GitLab, Hugging Face, PyPI, Slack, AWS and OpenAI, which tell what they are.
+_TOKEN = re.compile(
+    r"(?<![\w-])(?:gh[pousr]_\w{20,255}|github_pat_\w{20,255}|glpat-[\w-]{16,255}|hf_\w{20,255}"
+    r"|pypi-[\w-]{40,255}|xox[abprs]-[\w-]{10,255}|AKIA[A-Z0-9]{16}|sk-[\w-]{20,255})(?![\w-])"
+)
+#: What is shorter is also a word of ordinary text.
+_SHORTEST_SECRET = 8
 
 
 class Redactor:
     """Redacts texts for one user on one machine."""
 
     def __init__(
-        self, home: str | None = None, user: str | None = None, host: str | None = None
+        self,
+        home: str | None = None,
+        user: str | None = None,
+        host: str | None = None,
+        secrets: Iterable[str] | None = None,
     ) -> None:
-        """Take the given names, or those of this process."""
+        """Take the given names and secrets, or those of this process."""
         #: How often each mark was put in place of something, remarks about it aside.
         self.counts: Counter[str] = Counter()
         self._home = (home if home is not None else _home()).rstrip(_SEPARATORS)
         user = user if user is not None else _user()
         host = (host if host is not None else socket.gethostname()).split(".")[0]
         self._rules: list[tuple[re.Pattern[str], str]] = [(_PASSWORD, "<password>")]
+        known = sorted(_secrets() if secrets is None else set(secrets), key=len, reverse=True)
+        if known:
+            self._rules.append((re.compile("|".join(map(re.escape, known))), "<secret>"))
+        self._rules.append((_SECRET_LINE, r"\g<name><secret>"))
+        self._rules += [(_TOKEN, "<secret>"), (_MAIL, "<e-mail>")]
         if self._home:
             mark = "~" + _remark(self._home)
             self._rules.append(
@@ -60,10 +85,11 @@ class Redactor:
     def text(self, text: str) -> str:
         """Return a text without the names."""
         for pattern, replacement in self._rules:
-            # The replacements hold no backslash, so they are safe as templates.
+            # Those with names in them hold no backslash, so they are safe as templates.
             text, number = pattern.subn(replacement, text)
             if number:
-                self.counts[replacement.partition(" (")[0]] += number
+                mark = replacement.removeprefix(r"\g<name>")
+                self.counts[mark.partition(" (")[0]] += number
         return text
 
     def data(self, value: Any, key: str = "") -> Any:
@@ -105,6 +131,18 @@ def _remark(path: str) -> str:
     if not path.isascii():
         found.append("non-ASCII letters")
     return f" (contains {' and '.join(found)})" if found else ""
+
+
+def _secrets() -> set[str]:
+    """Return the values of variables whose name says secret; a path to one is none."""
+    return {
+        value
+        for name, value in os.environ.items()
+        if _SECRET_NAME.search(name)
+        and "TOKENIZER" not in name.upper()
+        and len(value) >= _SHORTEST_SECRET
+        and not value.startswith(("/", "~"))
+    }
 
 
 def _home() -> str:
