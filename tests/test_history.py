@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from mtcnn_doctor.history.compare import changes, faults_of
 from mtcnn_doctor.history.state import state_of
+from mtcnn_doctor.report.changes_text import way_back
 from mtcnn_doctor.report.json_report import schema
 from tests.conftest import Doctor
 from tests.matrix_wheels import wheel
@@ -179,6 +181,47 @@ def test_what_a_fault_names_comes_before_what_it_stands_on_and_bystanders() -> N
     ]
 
 
+def test_the_first_variable_that_is_set_is_a_change() -> None:
+    bare = state_of(facts(environment={"variables": {}}))
+    found = changes(bare, state_of(facts(environment={"variables": {"OMP_NUM_THREADS": "8"}})))
+    assert [one.text for one in found] == ["variable OMP_NUM_THREADS 8 set"]
+
+
+def test_a_driver_that_is_gone_a_limit_and_another_picture_of_the_same_name_are_changes() -> None:
+    image = {"path": "a.png", "width": 10, "height": 10, "size_bytes": 5}
+    before = facts(gpu={"nvml": "ok", "devices": []}, cpu={"affinity": 8}, images=[image])
+    after = facts(
+        gpu={"nvml": "no-driver", "devices": []}, cpu={"affinity": 8, "quota": 1.0},
+        images=[{**image, "size_bytes": 9}],
+    )  # fmt: skip
+    settings = {"settings": {"level": 2}}
+    found = changes(state_of({**before, **settings}), state_of({**after, **settings}))
+    assert [one.name for one in found] == [
+        "access to the driver", "share of the CPUs", "images of yours",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"packages": {"distributions": [{"key": "a", "requires": 5, "wheel_tags": 5}]}},
+        {"packages": {"distributions": 5}, "environment": {"variables": [1]}},
+        {"python": {"sys_path": 7, "markers": 1}, "settings": {"backends_requested": 3}},
+        {"cpu": [1], "gpu": 5, "memory": {"rlimits": [1], "total": "x"}},
+    ],
+)
+def test_facts_that_others_damaged_are_compared_as_far_as_they_go(
+    damaged: dict[str, object],
+) -> None:
+    assert changes(state_of(damaged), state_of(damaged)) == []
+
+
+def test_a_way_back_survives_a_path_with_a_space() -> None:
+    row = {"kind": "package", "name": "numpy", "before": "1.26.4", "after": "2.1.0", "near": 0}
+    (command,) = way_back({"list": [row]}, "/my env/bin/python")
+    assert shlex.split(command) == ["/my env/bin/python", "-m", "pip", "install", "numpy==1.26.4"]
+
+
 def test_what_is_not_known_is_no_change() -> None:
     bare = state_of({"python": {"version": "3.11.7"}})
     assert changes(state_of(facts()), bare, set()) == []
@@ -212,7 +255,17 @@ def test_diff_of_two_machines(doctor: Doctor, tmp_path: Path) -> None:
     assert "numpy" in doctor("diff", HEALTHY, other).out
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"schema_version": 9}'])
+_HEAD = '"target": {}, "verdict": "pass", "created": "", "facts": {"python": {"version": "3"}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{}", "[1]", '{"schema_version": 9}',
+        f'{{"findings": [{{"id": "x"}}], "runs": [], {_HEAD}}}',
+        f'{{"findings": 5, "runs": [{{"name": "torch"}}], {_HEAD}}}',
+    ],
+)  # fmt: skip
 def test_diff_of_what_is_no_report(doctor: Doctor, tmp_path: Path, text: str) -> None:
     bad = tmp_path / "bad.json"
     bad.write_text(text, encoding="utf-8")

@@ -277,7 +277,7 @@ def recorded(path: Path, option: str = "--facts ") -> dict[str, Any]:
             f"{option}{path} holds no facts; make them with check --format json --output FILE"
         )
     for name, fact in {**facts, "runs": document.get("runs")}.items():
-        listed = name in ("images", "runs")
+        listed = name in ("images", "runs", "weights")
         rows = fact if listed and isinstance(fact, list) else [None if listed else fact]
         if fact is not None and not all(isinstance(row, dict) for row in rows):
             kind = "a list of objects" if listed else "an object"

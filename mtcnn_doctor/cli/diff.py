@@ -12,7 +12,7 @@ from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options
 from mtcnn_doctor.cli.check import recorded
-from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK
+from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from mtcnn_doctor.examine import judge_facts
 from mtcnn_doctor.history.diff import diff as compare
 
@@ -47,12 +47,32 @@ def diff(
     raise typer.Exit(EXIT_OK if result["same"] else EXIT_FINDINGS)
 
 
+def _refuse_a_damaged(document: dict[str, Any], path: Path) -> None:
+    """Refuse a report that lacks what is compared.
+
+    Raises:
+        UsageError: it does, as no report does that was written by the doctor.
+    """
+    tables = {"findings": ("id", "about", "severity", "title"), "runs": ("name", "outcome")}
+    sound = isinstance(document["target"], dict)
+    for name, keys in tables.items():
+        rows = document[name]
+        sound = sound and isinstance(rows, list)
+        sound = sound and all(isinstance(row, dict) and {*keys} <= {*row} for row in rows)
+        sound = sound and all(isinstance(row[keys[0]], str) for row in rows)
+    if not sound:
+        raise UsageError(
+            f"{path} is a damaged report; make it afresh with check --format json --output FILE"
+        )
+
+
 def _report(path: Path) -> dict[str, Any]:
     """Return a report; bare facts are judged first."""
     from mtcnn_doctor.report import json_report
 
     document = recorded(path, "")
     if all(key in document for key in ("findings", "runs", "target", "verdict", "created")):
+        _refuse_a_damaged(document, path)
         return document
     checks = registry.load(configuration.find_here().plugins).checks
     chosen = [check for check in checks if "declared" not in registry.parameters(check)[0]]

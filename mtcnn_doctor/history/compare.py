@@ -38,8 +38,8 @@ _BRINGS = {
 _KNOWN = ("build", "interpreter", "system", "gpu", "machine", "setting")
 #: ... but for these.
 _NONE = (
-    "backends", "images of yours", "container", "limit of the control group",
-    "limit of address space",
+    "backends", "images of yours", "weights of yours", "container", "share of the CPUs",
+    "limit of the control group", "limit of address space",
 )  # fmt: skip
 #: Every backend stands on these.
 _GROUND = ("numpy",)
@@ -90,7 +90,7 @@ def changes(before: State, after: State, faults: Iterable[str] = ()) -> list[Cha
     found = [
         _near(one, named, below)
         for kind in KINDS
-        for one in _differences(kind, before.get(kind) or {}, after.get(kind) or {})
+        for one in _differences(kind, before.get(kind), after.get(kind))
     ]
     moved = {one.name for one in found if one.kind == "package"}
     # Another version has other tags: one change, not two.
@@ -114,10 +114,12 @@ def faults_of(findings: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def _differences(
-    kind: str, before: Mapping[str, str], after: Mapping[str, str]
+    kind: str, before: Mapping[str, str] | None, after: Mapping[str, str] | None
 ) -> Iterator[Change]:
-    if not before or not after:
+    if before is None or after is None:
         return  # not known is not the same as not there
+    if kind != "variable" and not (before and after):
+        return  # of a machine there is always something, so nobody asked
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         if old != new and not (kind == "import path" and old is not None and new is not None):

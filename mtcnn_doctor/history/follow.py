@@ -12,6 +12,8 @@ from mtcnn_doctor.history.state import state_of
 from mtcnn_doctor.model import Report, Severity
 from mtcnn_doctor.runs import run_to_dict
 
+_ASKED = {("setting", "level"), ("setting", "backends")}
+
 
 def follow(report: Report, scope: Mapping[str, Any], redact: Callable[[Any], Any]) -> Report:
     """Return the report with what changed since the last good one; keep it if it is good itself.
@@ -30,6 +32,8 @@ def follow(report: Report, scope: Mapping[str, Any], redact: Callable[[Any], Any
         if record is None:
             return report
         found = changes(record["state"], state, faults_of(findings))
+        # What was asked for is the doctor's own business; a wider check may stand for a narrower.
+        found = [one for one in found if (one.kind, one.name) not in _ASKED]
         told = {"since": record["created"], "list": [to_data(one) for one in found]}
         return replace(report, changes=told)
     if not report.incomplete:

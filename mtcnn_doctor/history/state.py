@@ -25,35 +25,49 @@ def state_of(report: Mapping[str, Any]) -> State:
         beside them.
     """
     facts = report["facts"] if isinstance(report.get("facts"), Mapping) else report
-    distributions = _rows((facts.get("packages") or {}).get("distributions"))
-    return {
+    distributions = _rows(_table(facts, "packages").get("distributions"))
+    state = {
         "package": {_key(one): str(one.get("version")) for one in distributions},
         "build": {
-            _key(one): " ".join(sorted(map(str, one["wheel_tags"])))
+            _key(one): " ".join(sorted(map(str, _list(one.get("wheel_tags")))))
             for one in distributions
-            if one.get("wheel_tags")
+            if _list(one.get("wheel_tags"))
         },
         "requires": {
-            _key(one): sorted(_required(one.get("requires") or ())) for one in distributions
+            _key(one): sorted(set(_required(_list(one.get("requires"))))) for one in distributions
         },
-        "interpreter": _interpreter(facts.get("python") or {}),
-        "system": _system(facts.get("python") or {}),
-        "gpu": _gpu(facts.get("gpu") or {}),
+        "interpreter": _interpreter(_table(facts, "python")),
+        "system": _system(_table(facts, "python")),
+        "gpu": _gpu(_table(facts, "gpu")),
         "machine": _machine(facts),
         "variable": {
             str(name): str(value)
-            for name, value in ((facts.get("environment") or {}).get("variables") or {}).items()
+            for name, value in _table(_table(facts, "environment"), "variables").items()
         },
-        "import path": _import_path(facts.get("python") or {}),
+        "import path": _import_path(_table(facts, "python")),
         "setting": _settings(facts),
         "runs": {
             str(run.get("name")): str(run.get("outcome")) for run in _rows(report.get("runs"))
         },
     }
+    if not isinstance(_table(facts, "environment").get("variables"), Mapping):
+        # Not asked for, which is another thing than none being set.
+        del state["variable"]
+    return state
+
+
+def _table(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a table of the facts; {} where a file has something else in its place."""
+    value = facts.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def _rows(value: Any) -> list[Mapping[str, Any]]:
-    return [row for row in value or () if isinstance(row, Mapping)]
+    return [row for row in _list(value) if isinstance(row, Mapping)]
 
 
 def _key(distribution: Mapping[str, Any]) -> str:
@@ -88,7 +102,7 @@ def _interpreter(python: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _system(python: Mapping[str, Any]) -> dict[str, str]:
-    markers = python.get("markers") or {}
+    markers = _table(python, "markers")
     return _present(
         {
             "system": markers.get("platform_system") or python.get("platform"),
@@ -106,6 +120,7 @@ def _gpu(gpu: Mapping[str, Any]) -> dict[str, str]:
     return _present(
         {
             "driver": gpu.get("driver_version"),
+            "access to the driver": gpu.get("nvml"),
             "CUDA of the driver": gpu.get("cuda_driver_version"),
             "GPUs": ", ".join(devices) or "none",
             "container": gpu.get("container"),
@@ -114,12 +129,13 @@ def _gpu(gpu: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _machine(facts: Mapping[str, Any]) -> dict[str, str]:
-    cpu, memory = facts.get("cpu") or {}, facts.get("memory") or {}
-    limits = memory.get("rlimits") or {}
+    cpu, memory = _table(facts, "cpu"), _table(facts, "memory")
+    limits = _table(memory, "rlimits")
     return _present(
         {
             "processor": cpu.get("model"),
             "CPUs": cpu.get("affinity") or cpu.get("logical"),
+            "share of the CPUs": cpu.get("quota"),
             "memory": _gib(memory.get("total")),
             "limit of the control group": _gib(memory.get("cgroup_limit")),
             "limit of address space": _gib(limits.get("RLIMIT_AS")),
@@ -132,17 +148,25 @@ def _gib(count: Any) -> str | None:
 
 
 def _import_path(python: Mapping[str, Any]) -> dict[str, str]:
-    folders = [str(one) for one in python.get("sys_path") or ()]
+    folders = [str(one) for one in _list(python.get("sys_path"))]
     return {folder: str(number) for number, folder in enumerate(folders)}
 
 
 def _settings(facts: Mapping[str, Any]) -> dict[str, str]:
-    given = facts.get("settings") or {}
-    images = [str(one.get("path")) for one in _rows(facts.get("images"))]
+    given = _table(facts, "settings")
+    images = [_image(one) for one in _rows(facts.get("images"))]
+    weights = [str(one.get("path")) for one in _rows(facts.get("weights"))]
     return _present(
         {
             **{name: given.get(name) for name in _SETTINGS},
-            "backends": ", ".join(map(str, given.get("backends_requested") or ())),
+            "backends": ", ".join(map(str, _list(given.get("backends_requested")))),
             "images of yours": ", ".join(images),
+            "weights of yours": ", ".join(weights),
         }
     )
+
+
+def _image(image: Mapping[str, Any]) -> str:
+    """Name an image, with its size: another picture may have come under the same name."""
+    size = f"{image.get('width')}x{image.get('height')}, {image.get('size_bytes')} bytes"
+    return f"{image.get('path')} ({size})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -39,7 +40,7 @@ def way_back(changes: Mapping[str, Any], python: str) -> list[str]:
     if not rows:
         return []
     pins = " ".join(f'"{row["name"]}=={row["before"]}"' for row in rows[:SHOWN])
-    return [f"{python} -m pip install {pins}"]
+    return [f"{shlex.quote(python)} -m pip install {pins}"]
 
 
 def _ago(since: str, now: datetime | None) -> str:
