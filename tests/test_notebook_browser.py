@@ -21,6 +21,7 @@ def test_a_page_of_jupyterlab(tmp_path: Path) -> None:
     with jupyterlab.page(tmp_path, cells) as page:
         page.run_all(len(cells))
         check, inspected, died, after = (page.output(cell) for cell in range(1, 5))
+        assert len(page.pictures(2)) == 1
         for theme in ("Light", "Dark"):
             page.themed(f"JupyterLab {theme}")
             picture = page.photograph(f"page-{theme.lower()}.png").read_bytes()

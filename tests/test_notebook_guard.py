@@ -195,6 +195,28 @@ def test_a_variable_gets_the_right_answer(pictures: Kernel, name: str, id: str |
     assert all(f["about"] == name for f in problems)
 
 
+def test_the_faces_are_drawn_on_the_page(pictures: Kernel) -> None:
+    assert pictures.complete("%mtcnn_inspect uni") == ["unit"]
+    assert "--subject" in pictures.complete("%mtcnn_inspect unit --su")
+    cell = pictures.run("found = %mtcnn_inspect unit --subject none\nfound")
+    assert "src='data:image/png;base64,iVBOR" in cell.result["text/html"]
+    assert "drawn" not in cell.result["text/plain"]
+    names = "print(list(found.pictures), found.pictures['unit'][1:4])"
+    assert pictures.run(names).stdout == "['unit'] b'PNG'\n"
+
+
+def test_a_plan_and_a_sweep_are_objects(pictures: Kernel) -> None:
+    cell = pictures.run("plan = %mtcnn_doctor plan 640x480 --no-time\nplan")
+    assert "640x480" in cell.result["text/plain"]
+    assert pictures.run("print(plan.data['width'])").stdout == "640\n"
+    photo = Path(__file__).parent.parent / "reference_images" / "portrait.png"
+    line = f"%mtcnn_doctor sweep blur {photo} --values 0,2 --backend numpy --runs 1"
+    cell = pictures.run(line)
+    assert "src='data:image/svg+xml;base64," in cell.result["text/html"]
+    assert cell.result[REPORT]["values"] == [0, 2]
+    assert "no file nope.png" in pictures.run("%mtcnn_doctor plan nope.png").stderr
+
+
 def test_what_is_no_image(pictures: Kernel) -> None:
     assert "cv2.imread returns that" in pictures.run("%mtcnn_inspect none").stderr
     assert "no variable nope" in pictures.run("%mtcnn_inspect nope").stderr

@@ -43,6 +43,11 @@ def inspect(
             "--draw", metavar="OUT.png", help="Draw the faces; a folder for several images."
         ),
     ] = None,
+    draw_size: Annotated[
+        int | None,
+        # For the notebook extension, which keeps the pictures inside the notebook.
+        typer.Option("--draw-size", metavar="PIXELS", min=16, hidden=True),
+    ] = None,
     frames: Annotated[
         int, typer.Option("--frames", min=1, max=1000, help="Frames of each video or camera.")
     ] = 3,
@@ -99,6 +104,7 @@ def inspect(
                 decoders=[one.value for one in decoder or Decoder],
                 weights=options.weights(weights),
                 draw=None if draw is None else draw.absolute(),
+                draw_size=draw_size,
                 timeout_s=limit,
                 command=command,
                 plugin_failures=[] if "plugin-failed" in ignored else list(found.failures),

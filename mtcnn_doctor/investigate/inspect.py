@@ -41,7 +41,7 @@ class InspectRequest:
     ``subjects``: the user's packages to try the inputs on, or "all" that are installed.
     ``decoders`` are those to compare, all by default. ``weights``: networks whose faces are shown
     beside those of the published ones. ``draw`` is the file (of one image) or the folder for
-    pictures with the faces drawn in.
+    pictures with the faces drawn in, ``draw_size`` the most pixels of their longer side.
     """
 
     target: Target
@@ -51,6 +51,7 @@ class InspectRequest:
     decoders: Sequence[str] = DECODERS
     weights: Path | None = None
     draw: Path | None = None
+    draw_size: int | None = None
     timeout_s: float = 120.0
     command: Sequence[str] = ()
     plugin_failures: Sequence[Finding] = ()
@@ -327,6 +328,7 @@ def _look(work: Work, request: InspectRequest, given: Sequence[Given]) -> None:
                 "repairs": one.repairs,
                 "others": one.others,
                 "draw": _place(request, one.name, at, len(given)),
+                "draw_size": request.draw_size,
             }
         )
     task = {"task": "look", "weights": str(request.weights) if request.weights else None}

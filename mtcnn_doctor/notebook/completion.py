@@ -10,13 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-_MAGIC = "mtcnn_doctor"
+_MAGIC, _INSPECT = "mtcnn_doctor", "mtcnn_inspect"
 
 
 def register(shell: Any) -> None:
     """Let the shell complete the commands and options of the magic."""
     for name in (_MAGIC, f"%{_MAGIC}"):
         shell.set_hook("complete_command", _complete, str_key=name)
+    for name in (_INSPECT, f"%{_INSPECT}"):
+        shell.set_hook("complete_command", _complete_inspect, str_key=name)
 
 
 def _complete(shell: Any, event: Any) -> list[str]:
@@ -28,6 +30,20 @@ def _complete(shell: Any, event: Any) -> list[str]:
         words = words[:-1]
         symbol = before.split()[-1]
     return [word for word in candidates(words) if word.startswith(symbol)]
+
+
+def _complete_inspect(shell: Any, event: Any) -> list[str]:
+    """Return the variables of the notebook, or the options of ``inspect`` behind one."""
+    before = str(event.line)
+    words = before.lstrip().split()[1:]
+    is_new = before.endswith((" ", "\t"))
+    last = "" if is_new or not words else words[-1]
+    if len(words) - bool(last) > 0:
+        done = words[:-1] if last else words
+        return [word for word in candidates(["inspect", *done]) if word.startswith(last)]
+    names = (name for name in shell.user_ns if not name.startswith("_"))
+    hidden = getattr(shell, "user_ns_hidden", {})
+    return sorted(name for name in names if name.startswith(last) and name not in hidden)
 
 
 @dataclass(frozen=True)

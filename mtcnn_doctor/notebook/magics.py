@@ -18,10 +18,14 @@ from IPython.display import display
 from mtcnn_doctor.notebook import guard, run, variable, watch
 from mtcnn_doctor.notebook.certificate import CellDied
 from mtcnn_doctor.notebook.progress import Ticker, in_notebook
-from mtcnn_doctor.notebook.results import DoctorReport, DoctorText
+from mtcnn_doctor.notebook.results import DoctorData, DoctorReport, DoctorText
 
 #: Commands whose JSON is a report, which is shown as an object.
 _REPORTS = ("check", "bench", "inspect")
+#: Commands whose JSON is one of their own, and an object as well.
+_DATA = ("plan", "sweep")
+#: The longer side of a picture in a notebook, in pixels.
+_PICTURE = "800"
 _SHAPES = ("--format", "--output", "-o", "--help")
 
 
@@ -43,7 +47,11 @@ class DoctorMagics(Magics):
             raise MagicUsageError(f"%mtcnn_doctor: {error}") from None
         words = words or ["check"]
         given = {word.partition("=")[0] for word in words}
-        if words[0] not in _REPORTS or given & set(_SHAPES):
+        if given & set(_SHAPES):
+            return _text(words)
+        if words[0] in _DATA:
+            return _data(words)
+        if words[0] not in _REPORTS:
             return _text(words)
         return _report(words)
 
@@ -69,7 +77,8 @@ class DoctorMagics(Magics):
             finally:
                 memory.close()
         data = variable.as_variable(report.data, name, variable.layout_of(array))
-        return DoctorReport(data, report.exit_code)
+        pictures = {key.replace(path.name, name): png for key, png in report.pictures.items()}
+        return DoctorReport(data, report.exit_code, pictures)
 
     @magic_arguments()
     @argument("-i", "--input", action="append", default=[], metavar="NAMES", help="Variables to "
@@ -142,6 +151,7 @@ def _hear(message: dict[str, Any]) -> None:
 
 
 def _report(words: list[str]) -> DoctorReport:
+    given = {word.partition("=")[0] for word in words}
     with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
         answer = Path(folder) / "report.json"
         orders = [*words, "--format", "json", "--output", str(answer)]
@@ -149,22 +159,50 @@ def _report(words: list[str]) -> DoctorReport:
             live = Path(folder) / "notebook.json"
             live.write_text(json.dumps(watch.notebook()), encoding="utf-8")
             orders += ["--notebook", str(live)]
+        drawn = Path(folder) / "drawn"
+        if words[0] == "inspect" and in_notebook() and "--draw" not in given:
+            drawn.mkdir()
+            orders += ["--draw", str(drawn), "--draw-size", _PICTURE]
         with Ticker() as ticker:
             done = run.run(orders, ticker.say)
         try:
             document = json.loads(answer.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             document = None
+        pictures = _pictures(document, drawn)
     if document is None:
         if done.interrupted:
             raise KeyboardInterrupt
         raise MagicUsageError(_complaint(done))
-    report = DoctorReport(document, done.code)
+    report = DoctorReport(document, done.code, pictures)
     if done.interrupted:
         # What was known is shown; the cells after this one are not to run.
         display(report)
         raise KeyboardInterrupt
     return report
+
+
+def _pictures(document: dict[str, Any] | None, folder: Path) -> dict[str, bytes]:
+    """Return the pictures that were drawn for the page; the report names no files of them."""
+    found: dict[str, bytes] = {}
+    for look in ((document or {}).get("facts") or {}).get("looks") or ():
+        drawn = folder / Path(look.get("drawn") or "-").name
+        if drawn.is_file():
+            found[str(look["name"])] = drawn.read_bytes()
+            del look["drawn"]
+    return found
+
+
+def _data(words: list[str]) -> DoctorData:
+    with Ticker() as ticker:
+        done = run.run([*words, "--format", "json"], ticker.say)
+    if done.interrupted:
+        raise KeyboardInterrupt
+    try:
+        data = json.loads(done.out)
+    except ValueError:
+        raise MagicUsageError(_complaint(done)) from None
+    return DoctorData(words[0], data, done.code)
 
 
 def _text(words: list[str]) -> DoctorText:
@@ -174,7 +212,8 @@ def _text(words: list[str]) -> DoctorText:
         raise KeyboardInterrupt
     if done.code == 2 and not done.out.strip():
         raise MagicUsageError(_complaint(done))
-    return DoctorText(done.out, done.code)
+    # Some have nothing to print, and say why.
+    return DoctorText(done.out or done.err, done.code)
 
 
 def _complaint(done: run.Done) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtcnn_doctor.model import Report
-from mtcnn_doctor.report import html_fragment
+from mtcnn_doctor.report import html_fragment, plan_text, sweep_svg, sweep_text
 from mtcnn_doctor.report.load import report_of
 
 #: JupyterLab would show plain ``application/json`` rather than the HTML beside it.
@@ -23,11 +23,21 @@ class _Page(io.StringIO):
 
 
 class DoctorReport:
-    """A report of ``check`` or ``bench``. ``data`` is what ``--format json`` writes."""
+    """A report of ``check``, ``bench`` or ``inspect``.
 
-    def __init__(self, data: Mapping[str, Any], exit_code: int) -> None:
+    ``data`` is what ``--format json`` writes; ``pictures`` are PNG files with the faces drawn in,
+    by the name of the image.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any],
+        exit_code: int,
+        pictures: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.data = dict(data)
         self.exit_code = exit_code
+        self.pictures = dict(pictures or {})
         self._report: Report = report_of(data)
 
     @property
@@ -69,13 +79,48 @@ class DoctorReport:
         return self.text
 
     def _repr_html_(self) -> str:
-        return html_fragment.report(self._report, self.text)
+        return html_fragment.report(self._report, self.text, self.pictures)
 
     def _repr_mimebundle_(
         self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
     ) -> dict[str, Any]:
         return {
             "text/plain": self.text,
+            "text/html": self._repr_html_(),
+            _MIME: json.loads(json.dumps(self.data)),
+        }
+
+
+class DoctorData:
+    """What ``plan`` or ``sweep`` found. ``data`` is what ``--format json`` writes."""
+
+    def __init__(self, command: str, data: Mapping[str, Any], exit_code: int) -> None:
+        self._command = command
+        self.data = dict(data)
+        self.exit_code = exit_code
+
+    @property
+    def text(self) -> str:
+        """The result as the command prints it."""
+        stream = _Page()
+        print_to = sweep_text.print_to if self._command == "sweep" else plan_text.print_to
+        print_to(stream, self.data)
+        return stream.getvalue()
+
+    def __repr__(self) -> str:
+        return self.text.rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        text = f"<pre style='white-space:pre-wrap'>{html.escape(self.text)}</pre>"
+        if self._command != "sweep":
+            return text
+        return text + html_fragment.image("", "svg+xml", sweep_svg.draw(self.data).encode())
+
+    def _repr_mimebundle_(
+        self, include: Sequence[str] | None = None, exclude: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        return {
+            "text/plain": repr(self),
             "text/html": self._repr_html_(),
             _MIME: json.loads(json.dumps(self.data)),
         }

@@ -5,10 +5,12 @@ Colours come from the page around it (light or dark); what matters is said in wo
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mtcnn_doctor.model import Finding, Outcome, Report, Run, Severity
+from mtcnn_doctor.report import page_charts
 from mtcnn_doctor.report.html import fold, lines, safe
 from mtcnn_doctor.report.words import counted, meaning
 
@@ -16,8 +18,11 @@ from mtcnn_doctor.report.words import counted, meaning
 _COLOURS = {"fail": "#e0403a", "warn": "#b26a00", "pass": "#2e8840"}
 
 
-def report(of: Report, text: str) -> str:
-    """Return a report as HTML; ``text`` is the whole of it, to be folded away below."""
+def report(of: Report, text: str, pictures: Mapping[str, bytes] | None = None) -> str:
+    """Return a report as HTML; ``text`` is the whole of it, to be folded away below.
+
+    ``pictures``: PNG files by the name of what is on them.
+    """
     colour = _COLOURS[of.verdict.value]
     head = (
         f"<div style='border-left:4px solid {colour};padding:.2em .8em;margin:.3em 0'>"
@@ -28,9 +33,25 @@ def report(of: Report, text: str) -> str:
     parts = [head, *(f"<div>incomplete: {safe(reason)}</div>" for reason in of.incomplete)]
     parts += [finding(one) for one in of.findings if one.is_problem]
     parts += _runs([run for run in of.runs if run.outcome is not Outcome.NOT_INSTALLED])
+    parts += [image(name, "png", data) for name, data in (pictures or {}).items()]
+    parts += [
+        image(title, "svg+xml", svg.encode()) for title, svg in page_charts.documents(of.runs)
+    ]
     whole = f"<pre style='white-space:pre-wrap'>{safe(text)}</pre>"
     parts.append(fold("the whole report", whole))
     return "\n".join(parts)
+
+
+def image(title: str, kind: str, data: bytes) -> str:
+    """Return a picture that is part of the page, below what it shows.
+
+    Pages that trust nobody take drawings out of their HTML, and leave pictures in.
+    """
+    held = base64.b64encode(data).decode("ascii")
+    return (
+        f"<div>{safe(title)}</div><div><img alt='{safe(title)}' style='max-width:100%' "
+        f"src='data:image/{kind};base64,{held}'></div>"
+    )
 
 
 def finding(one: Finding) -> str:

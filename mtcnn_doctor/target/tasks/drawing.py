@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["drawn", "encoded"]
+__all__ = ["drawn", "encoded", "reduced"]
 
 #: Digits of 3 by 5 dots, a row of bits each.
 _DIGITS = {
@@ -42,6 +42,37 @@ def drawn(image: NDArray[Any], faces: Sequence[dict[str, Any]]) -> NDArray[np.ui
             _fill(out, row - thick, row + thick + 1, column - thick, column + thick + 1, _POINT)
         _write(out, f"{face['confidence']:.3f}", x, y, thick, colour)
     return out
+
+
+def reduced(
+    image: NDArray[Any], faces: Sequence[dict[str, Any]], longest: int
+) -> tuple[NDArray[Any], list[dict[str, Any]]]:
+    """Return an image whose longer side has at most ``longest`` pixels, and its faces.
+
+    Blocks of pixels become their mean; what is left over at the edges is cut off.
+    """
+    import numpy
+
+    by = -(-max(image.shape[:2]) // longest)
+    by = min(by, *image.shape[:2])
+    if by <= 1:
+        return image, list(faces)
+    height, width = image.shape[0] // by, image.shape[1] // by
+    small = numpy.zeros((height, width, image.shape[2]), numpy.float32)
+    for row in range(by):  # block by block would copy the whole image as floats
+        for column in range(by):
+            small += image[row : height * by : by, column : width * by : by]
+    moved = [
+        {
+            **face,
+            "box": [value / by for value in face["box"]],
+            "keypoints": {
+                name: [value / by for value in point] for name, point in face["keypoints"].items()
+            },
+        }
+        for face in faces
+    ]
+    return small / (by * by), moved
 
 
 def _fill(image: Any, top: int, bottom: int, left: int, right: int, colour: Any) -> None:

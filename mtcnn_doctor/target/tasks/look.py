@@ -24,7 +24,8 @@ def perform(channel: Channel, orders: dict[str, Any]) -> None:
 
     An item has ``index``, ``name``, ``array`` (.npy), ``repairs`` (expressions over ``image`` and
     ``np``, written by the doctor, that make an RGB image of it), ``others`` (the same picture by
-    other decoders: name to .npy of RGB) and ``draw`` (where to write the image with its faces).
+    other decoders: name to .npy of RGB), ``draw`` (where to write the image with its faces) and
+    ``draw_size`` (the most pixels of its longer side, None for as it is).
     ``weights`` is a file with other networks, or None: their faces are told (and drawn) then, the
     judgements on colour and position stay with the published networks, which they were measured on.
     """
@@ -87,8 +88,10 @@ def _look(item: dict[str, Any], detect: Detect, own: Detect | None) -> dict[str,
         others[decoder] = _compared(image, numpy.load(path, allow_pickle=False), faces, detect)
     found["others"] = others
     if item.get("draw"):
-        from .drawing import drawn, encoded
+        from .drawing import drawn, encoded, reduced
 
+        if item.get("draw_size"):
+            image, shown = reduced(image, shown, item["draw_size"])
         with open(item["draw"], "wb") as stream:
             stream.write(encoded(drawn(image, shown)))
         found["drawn"] = item["draw"]
