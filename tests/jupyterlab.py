@@ -78,7 +78,12 @@ class Page:
         self.command("apputils:change-theme", theme=theme)
         _until(
             lambda: (
-                self.browser.execute_script("return document.body.dataset.jpThemeLight") == light
+                self.browser.execute_script(
+                    # Its splash screen lies over the page for a moment.
+                    "return document.getElementById('jupyterlab-splash') ? '' "
+                    ": document.body.dataset.jpThemeLight"
+                )
+                == light
             ),
             30,
         )

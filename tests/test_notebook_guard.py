@@ -82,6 +82,8 @@ def test_an_exception_has_its_own_traceback(guarded) -> None:
 def test_what_cannot_be_handed_over_is_said(page: Kernel, guarded) -> None:
     assert "q is not defined" in guarded("-o q", "x = 1").traceback
     assert "cannot be handed over" in guarded("-o q", "q = lambda: 1").traceback
+    guarded("-o good,q", "good = 5\nq = lambda: 1")
+    assert page.run("print(good); del good").stdout == "5\n"
     # The kernel gets no package that it has not imported itself.
     cell = guarded("-o q", "import mailbox\nq = mailbox.Maildir")
     assert "mailbox is not imported in this kernel" in cell.error

@@ -25,6 +25,8 @@ class CellRaised(Exception):
     def __init__(self, told: Mapping[str, Any]) -> None:
         raised = told.get("error") or {}
         super().__init__(raised.get("last_line") or told["text"])
+        #: Outputs that could be handed over all the same.
+        self.values: dict[str, Any] = {}
         self._text = str(told["text"]).rstrip()
         if told.get("name"):
             self._text += (

@@ -122,13 +122,16 @@ def _outputs(ending: Ending, taken: Memory) -> dict[str, Any]:
     told = ending.last("outputs") or {"size": 0, "missing": [], "refused": {}}
     problems = [f"{name} is not defined in the cell" for name in told["missing"]]
     problems += [f"{name} cannot be handed over: {why}" for name, why in told["refused"].items()]
-    if problems:
-        raise CellRaised({"text": f"%%mtcnn_guard -o: {'; '.join(problems)}", "error": {}})
     try:
-        return taken.values(told["size"])
+        values = taken.values(told["size"])
     except pickle.UnpicklingError as problem:
         text = f"%%mtcnn_guard -o: what the cell hands over cannot come back: {problem}"
         raise CellRaised({"text": text, "error": {}}) from None
+    if problems:
+        raised = CellRaised({"text": f"%%mtcnn_guard -o: {'; '.join(problems)}", "error": {}})
+        raised.values = values
+        raise raised
+    return values
 
 
 class _Watch:

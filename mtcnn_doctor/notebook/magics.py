@@ -16,7 +16,7 @@ from IPython.core.magic_arguments import argument, magic_arguments, parse_argstr
 from IPython.display import display
 
 from mtcnn_doctor.notebook import guard, run, variable, watch
-from mtcnn_doctor.notebook.certificate import CellDied
+from mtcnn_doctor.notebook.certificate import CellDied, CellRaised
 from mtcnn_doctor.notebook.progress import Ticker, in_notebook
 from mtcnn_doctor.notebook.results import DoctorData, DoctorReport, DoctorText
 
@@ -115,6 +115,9 @@ class DoctorMagics(Magics):
             self.shell.user_ns.update(guard.run(orders, _hear))
         except (guard.NotGiven, MemoryError) as problem:
             raise MagicUsageError(f"%%mtcnn_guard -i: {problem}") from None
+        except CellRaised as raised:
+            self.shell.user_ns.update(raised.values)
+            raise
         except CellDied as death:
             if in_notebook():
                 display(death.bundle(), raw=True)
