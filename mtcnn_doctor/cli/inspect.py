@@ -14,7 +14,8 @@ from mtcnn_doctor import config as configuration
 from mtcnn_doctor import registry
 from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.cli.check import exit_code
-from mtcnn_doctor.errors import UsageError
+from mtcnn_doctor.errors import EXIT_INTERRUPTED, UsageError
+from mtcnn_doctor.examine import Interrupted
 from mtcnn_doctor.investigate.inspect import InspectRequest
 from mtcnn_doctor.investigate.inspect import inspect as look_at
 from mtcnn_doctor.investigate.inspect_source import items_of
@@ -94,25 +95,28 @@ def inspect(
     from mtcnn_doctor.report.inspect_text import InspectReporter
     from mtcnn_doctor.report.progress import Progress
 
+    interrupted = False
     with Progress(sys.stderr, limit, enabled=not quiet) as progress:
-        report = look_at(
-            InspectRequest(
-                target=resolve(python, kernel),
-                checks=[check for check in chosen if check.family == "input"],
-                items=items,
-                subjects=options.subjects(subject or (), ("all",)),
-                decoders=[one.value for one in decoder or Decoder],
-                weights=options.weights(weights),
-                draw=None if draw is None else draw.absolute(),
-                draw_size=draw_size,
-                timeout_s=limit,
-                command=command,
-                plugin_failures=[] if "plugin-failed" in ignored else list(found.failures),
-                listener=progress.hear,
-            )
+        request = InspectRequest(
+            target=resolve(python, kernel),
+            checks=[check for check in chosen if check.family == "input"],
+            items=items,
+            subjects=options.subjects(subject or (), ("all",)),
+            decoders=[one.value for one in decoder or Decoder],
+            weights=options.weights(weights),
+            draw=None if draw is None else draw.absolute(),
+            draw_size=draw_size,
+            timeout_s=limit,
+            command=command,
+            plugin_failures=[] if "plugin-failed" in ignored else list(found.failures),
+            listener=progress.hear,
         )
+        try:
+            report = look_at(request)
+        except Interrupted as stop:
+            report, interrupted = stop.report, True
     threshold = fail_on.value if fail_on else config.fail_on or "error"
-    code = exit_code(report, threshold)
+    code = EXIT_INTERRUPTED if interrupted else exit_code(report, threshold)
 
     def print_to(stream: IO[str]) -> None:
         InspectReporter(stream, no_color=no_color, verbose=verbose, quiet=quiet).inspection(

@@ -21,7 +21,7 @@ from mtcnn_doctor.collect.request import Collected, Listener, Request, wait_for
 from mtcnn_doctor.collect.subjects import refuse_unknown
 from mtcnn_doctor.collect.weights import ask_weights
 from mtcnn_doctor.errors import UsageError
-from mtcnn_doctor.examine import KillingChildren, judge_facts
+from mtcnn_doctor.examine import Interrupted, KillingChildren, judge_facts
 from mtcnn_doctor.investigate import inspect_footage
 from mtcnn_doctor.investigate.inspect_answers import answers_of
 from mtcnn_doctor.investigate.inspect_source import Item
@@ -77,7 +77,8 @@ def inspect(request: InspectRequest) -> Report:
 
     Raises:
         UsageError: the target cannot be used, or lacks NumPy.
-        KeyboardInterrupt: after every child was killed.
+        KeyboardInterrupt: after every child was killed; an :class:`Interrupted` with a report
+            where something was known by then.
     """
     files = [item for item in request.items if item.path is not None]
     asked = Request(
@@ -89,18 +90,33 @@ def inspect(request: InspectRequest) -> Report:
         listener=request.listener,
     )
     collected = Collected()
-    with (
-        tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder,
-        ThreadPoolExecutor(max_workers=8) as pool,
-        KillingChildren(),
-    ):
-        work = Work(asked, collected, Path(folder), pool)
-        ask_memory(asked, collected)
-        ask_metadata(asked, collected)
-        _refuse(request, collected)
-        if request.weights is not None:
-            ask_weights(asked, collected, request.weights, tried=False)
-        _collect(work, request, files)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder,
+            ThreadPoolExecutor(max_workers=8) as pool,
+            KillingChildren(),
+        ):
+            try:
+                work = Work(asked, collected, Path(folder), pool)
+                ask_memory(asked, collected)
+                ask_metadata(asked, collected)
+                _refuse(request, collected)
+                if request.weights is not None:
+                    ask_weights(asked, collected, request.weights, tried=False)
+                _collect(work, request, files)
+            except KeyboardInterrupt:
+                collected.interrupt()
+                raise
+    except KeyboardInterrupt:
+        known = collected.interrupt()
+        if "looks" not in known.facts:  # nothing is known of any image
+            raise
+        known.incomplete.insert(0, "interrupted; this is what was known by then")
+        raise Interrupted(_report(request, known)) from None
+    return _report(request, collected)
+
+
+def _report(request: InspectRequest, collected: Collected) -> Report:
     facts = collected.facts
     facts["inspected"] = [item.name for item in request.items]
     return replace(

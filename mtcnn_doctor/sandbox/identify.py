@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import threading
+from contextlib import suppress
 
 #: Without site and environment an interpreter starts in a fraction of a second.
 _LIMIT_S = 10.0
@@ -24,20 +27,30 @@ def version_isolated(python: str) -> tuple[int, int] | None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError:
         return None
-    killer = threading.Timer(_LIMIT_S, process.kill)
+    killer = threading.Timer(_LIMIT_S, _end, [process])
     killer.start()
     assert process.stdout is not None
     said = b""
     with process.stdout:
         while len(said) < _ENOUGH_BYTES and (piece := os.read(process.stdout.fileno(), 4096)):
             said += piece
-        process.kill()
+        _end(process)
     killer.cancel()
     process.wait()
     words = said.decode("ascii", "replace").split()
     if len(words) != 3 or words[0] != "mtcnn-doctor":
         return None
     return int(words[1]), int(words[2])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started: a wrapper's child would hold the pipe open for ever."""
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -24,6 +24,7 @@ from mtcnn_doctor.sandbox import (
     NotPython,
     TargetTooOld,
     allow_children,
+    identify,
     kill_all,
 )
 from mtcnn_doctor.sandbox.launch import CHILD_VARIABLE
@@ -379,3 +380,14 @@ Child(Launch({sys.executable!r}, orders, "test", 60.0), before_go=forever).run()
     gone, alive = psutil.wait_procs(children, timeout=10)
     assert gone
     assert not alive
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script")
+def test_a_wrapper_whose_child_hangs_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrapper = tmp_path / "python"
+    wrapper.write_text("#!/bin/sh\nsleep 1000\n")
+    wrapper.chmod(0o755)
+    monkeypatch.setattr(identify, "_LIMIT_S", 0.5)
+    assert identify.version_isolated(str(wrapper)) is None
