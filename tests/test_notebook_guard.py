@@ -71,6 +71,15 @@ def test_it_appears_as_if_it_ran_here(guarded) -> None:
     assert cell.result["text/plain"] == "PosixPath('x/y')"
 
 
+def test_a_cell_that_awaits(page: Kernel, guarded) -> None:
+    cell = guarded(
+        "-o late", "import asyncio\nlate = await asyncio.sleep(0.01, 5)\nawait asyncio.sleep(0, 6)"
+    )
+    assert cell.status == "ok", cell
+    assert cell.result["text/plain"] == "6"
+    assert page.run("print(late)").stdout == "5\n"
+
+
 def test_an_exception_has_its_own_traceback(guarded) -> None:
     cell = guarded("", "def divide(a):\n    return a / 0\ndivide(1)")
     assert "ZeroDivisionError" in cell.error

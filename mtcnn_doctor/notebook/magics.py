@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -107,7 +108,9 @@ class DoctorMagics(Magics):
             code,
             {name: self.shell.user_ns[name] for name in inputs},
             outputs,
-            guard.imports_of(compile(code, "<cell>", "exec"), self.shell.user_ns),
+            guard.imports_of(
+                compile(code, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), self.shell.user_ns
+            ),
             given.timeout,
             _bytes(given.memory),
         )
@@ -158,7 +161,7 @@ def _report(words: list[str]) -> DoctorReport:
     with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
         answer = Path(folder) / "report.json"
         orders = [*words, "--format", "json", "--output", str(answer)]
-        if words[0] == "check" and not {"--python", "--kernel", "--facts"} & set(words):
+        if words[0] == "check" and not {"--python", "--kernel", "--facts"} & given:
             live = Path(folder) / "notebook.json"
             live.write_text(json.dumps(watch.notebook()), encoding="utf-8")
             orders += ["--notebook", str(live)]

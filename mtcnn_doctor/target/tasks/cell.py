@@ -10,6 +10,7 @@ import ast
 import base64
 import builtins
 import importlib
+import inspect
 import linecache
 import mmap
 import os
@@ -25,6 +26,7 @@ from ..failures import describe, is_memory_failure
 
 #: The name of the cell in tracebacks; the kernel reads it in the frames of the dead.
 FILE = "<guarded cell>"
+_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 #: What an object may offer beside its text, in the words of IPython.
 _SHAPES = {
     "_repr_html_": "text/html",
@@ -133,6 +135,28 @@ class _Sent:
     closed = False
 
 
+class _Loop:
+    """Runs code in a namespace; what awaits at its top level, as notebooks may, in one loop."""
+
+    def __init__(self, space: dict[str, Any]) -> None:
+        self._space = space
+        self._loop: Any = None
+
+    def run(self, code: types.CodeType) -> Any:
+        if not code.co_flags & inspect.CO_COROUTINE:
+            return eval(code, self._space)
+        import asyncio
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        return self._loop.run_until_complete(eval(code, self._space))
+
+    def close(self) -> None:
+        if self._loop is not None:
+            self._loop.close()
+
+
 def _executed(channel: Channel, code: str, space: dict[str, Any]) -> Iterator[tuple[int, Any]]:
     """Run a cell statement by statement; yield the value of a last expression.
 
@@ -142,16 +166,17 @@ def _executed(channel: Channel, code: str, space: dict[str, Any]) -> Iterator[tu
     linecache.cache[FILE] = (len(code), None, lines, FILE)
     statements = ast.parse(code, FILE).body
     quiet = code.rstrip().endswith(";")
+    loop = _Loop(space)
     for number, statement in enumerate(statements):
         line = statement.lineno
         channel.enter("cell", f"line {line}: {lines[line - 1].strip()[:200]}")
         last = number == len(statements) - 1
         if last and isinstance(statement, ast.Expr) and not quiet:
-            value = eval(compile(ast.Expression(statement.value), FILE, "eval"), space)
-            yield line, value
+            yield line, loop.run(compile(ast.Expression(statement.value), FILE, "eval", _AWAIT))
         else:
             module = ast.Module(body=[statement], type_ignores=[])
-            exec(compile(module, FILE, "exec"), space)
+            loop.run(compile(module, FILE, "exec", _AWAIT))
+    loop.close()
 
 
 def _shapes_of(thing: Any) -> dict[str, str]:
