@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -111,6 +112,24 @@ def test_nothing_is_written_unasked(doctor: Doctor, recorded: Path, tmp_path: Pa
     assert "--force" in answer.err
     assert (tmp_path / "out.md").read_text() == "mine"
     assert not (tmp_path / "out.zip").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+@pytest.mark.parametrize(("typed", "code"), [("y", 0), ("n", 1), ("", 1), ("\x04", 1)])
+def test_a_terminal_is_asked(tmp_path: Path, typed: str, code: int) -> None:
+    controller, terminal = os.openpty()
+    os.write(controller, f"{typed}\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "mtcnn_doctor", "report", "--from", RECORDED, "--output", "out"],
+        stdin=terminal, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )  # fmt: skip
+    os.close(controller)
+    os.close(terminal)
+    assert done.returncode == code, done.stderr
+    assert "report.json" in done.stderr.partition("write out.md and out.zip?")[0]
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == ({"out.md", "out.zip"} if code == 0 else set())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_a_kernel_that_died_gets_a_cause(tmp_path: Path, doctor: Doctor) -> None
     assert "ctypes.string_at(0)" in "\n".join(finding["evidence"]["cell"])
     assert "numpy" in finding["evidence"]["imported"]
     assert "MiB" in finding["evidence"]["memory"]
+
+    # A bug report of today holds it, unless that is not wanted.
+    command = ("report", "--level", "1", "--yes", "--quiet", "--output")
+    assert doctor(*command, tmp_path / "with", environment=variables).code == 0
+    packed = zipfile.ZipFile(tmp_path / "with.zip")
+    assert "died of SIGSEGV while a cell ran" in packed.read("kernel-crash.md").decode()
+    assert "ctypes.string_at(0)" in packed.read("kernel-crash.json").decode()
+    bare = (*command, tmp_path / "bare", "--no-kernel-crash")
+    assert doctor(*bare, environment=variables).code == 0
+    assert set(zipfile.ZipFile(tmp_path / "bare.zip").namelist()) == {"report.md", "report.json"}
 
     # Another one, killed from outside, which leaves no word; the last death comes first.
     with kernel(tmp_path, variables) as running:
