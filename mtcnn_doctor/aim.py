@@ -34,14 +34,8 @@ def aimed(
         command: The command line that asked: ``bench`` is started the same way, and keeps its
             limit of time.
     """
-    installed = {one.get("key") for one in packages.get("distributions") or ()}
-    path = f'"{python}"' if sys.platform == "win32" and " " in python else shlex.quote(python)
-    if "pip" in installed or not installed:
-        start = f"{path} -m pip install "
-    else:
-        start = f"uv pip install --python {path} "
-
-    bench = _bench(command) + (f"--python {path} " if python != sys.executable else "")
+    start = installer(python, packages)
+    bench = _bench(command) + (f"--python {_quoted(python)} " if python != sys.executable else "")
 
     def aim(finding: Finding) -> Finding:
         if finding.remedy is None:
@@ -55,6 +49,23 @@ def aimed(
         return replace(finding, remedy=replace(finding.remedy, text=text, commands=commands))
 
     return [aim(finding) for finding in findings]
+
+
+def installer(python: str, packages: Mapping[str, Any]) -> str:
+    """Return the beginning of a command that installs into an interpreter's environment.
+
+    Args:
+        python: Path of the interpreter.
+        packages: The fact ``packages``; environments made by uv hold no pip, so uv is named.
+    """
+    installed = {one.get("key") for one in packages.get("distributions") or ()}
+    if "pip" in installed or not installed:
+        return f"{_quoted(python)} -m pip install "
+    return f"uv pip install --python {_quoted(python)} "
+
+
+def _quoted(python: str) -> str:
+    return f'"{python}"' if sys.platform == "win32" and " " in python else shlex.quote(python)
 
 
 def _bench(command: Sequence[str]) -> str:

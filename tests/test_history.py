@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -13,6 +14,7 @@ import pytest
 
 from mtcnn_doctor.history.compare import changes, faults_of
 from mtcnn_doctor.history.state import state_of
+from mtcnn_doctor.model import Report
 from mtcnn_doctor.report.changes_text import way_back
 from mtcnn_doctor.report.json_report import schema
 from tests.conftest import Doctor
@@ -71,7 +73,8 @@ def test_an_upgrade_between_two_runs_is_named_first(
     lines = text.out.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("changed since"))
     assert lines[start + 1].strip() == "numpy 1.26.4 -> 2.1.0 (upgraded)"
-    assert '-m pip install "numpy==1.26.4"' in text.out
+    assert 'pip install --python ' in text.out  # uv made it, without pip
+    assert '"numpy==1.26.4"' in text.out
     # A bad state takes no good one's place.
     again = doctor(*check, "--format", "json", environment=kept)
     assert again.report["changes"]["since"] == answer.report["changes"]["since"]
@@ -218,8 +221,12 @@ def test_facts_that_others_damaged_are_compared_as_far_as_they_go(
 
 def test_a_way_back_survives_a_path_with_a_space() -> None:
     row = {"kind": "package", "name": "numpy", "before": "1.26.4", "after": "2.1.0", "near": 0}
-    (command,) = way_back({"list": [row]}, "/my env/bin/python")
+    of = Report("", (), {"python": "/my env/bin/python"}, (), (), {}, changes={"list": [row]})
+    (command,) = way_back(of)
     assert shlex.split(command) == ["/my env/bin/python", "-m", "pip", "install", "numpy==1.26.4"]
+    without_pip = {"packages": {"distributions": [{"key": "numpy"}]}}
+    (command,) = way_back(replace(of, facts=without_pip))
+    assert shlex.split(command)[:4] == ["uv", "pip", "install", "--python"]
 
 
 def test_what_is_not_known_is_no_change() -> None:

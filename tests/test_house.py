@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "sandbox": {"sandbox"},
     "runs": {"agreement", "backends", "gallery", "model", "sandbox"},
     "lint": {"errors", "lint"},
-    "report": {"errors", "gallery", "lint", "model", "registry", "report", "runs"},
+    "report": {"aim", "errors", "gallery", "lint", "model", "registry", "report", "runs"},
     "collect": {
         "agreement", "backends", "blackbox", "collect", "errors", "gallery", "kernels", "model",
         "runs", "sandbox", "shell", "subjects", "targets",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
+
+from mtcnn_doctor.aim import installer
+from mtcnn_doctor.model import Report
 
 #: Changes that are named one by one; those near the fault always are.
 SHOWN = 6
@@ -28,19 +30,20 @@ def shown(changes: Mapping[str, Any], everything: bool = False) -> tuple[list[st
     return [str(row["text"]) for row in rows[:limit]], len(rows) - len(rows[:limit])
 
 
-def way_back(changes: Mapping[str, Any], python: str) -> list[str]:
+def way_back(report: Report) -> list[str]:
     """Return commands that put the former releases of the nearest packages back.
 
     None where nothing near the fault was upgraded or downgraded. They are a trial, not a cure.
     """
     rows = [
-        row for row in changes["list"]
+        row for row in (report.changes or {}).get("list", ())
         if row["kind"] == "package" and row["near"] < 2 and row["before"] and row["after"]
     ]  # fmt: skip
     if not rows:
         return []
     pins = " ".join(f'"{row["name"]}=={row["before"]}"' for row in rows[:SHOWN])
-    return [f"{shlex.quote(python)} -m pip install {pins}"]
+    packages = report.facts.get("packages") or {}
+    return [installer(str(report.target.get("python")), packages) + pins]
 
 
 def _ago(since: str, now: datetime | None) -> str:

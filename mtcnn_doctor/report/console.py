@@ -74,7 +74,7 @@ class ConsoleReporter:
             self._line(f"  {self._look.fit(self._redact.text(text))}")
         if more:
             self._line(f"  and {more} more (--verbose)", "dim")
-        for command in changes_text.way_back(report.changes, str(report.target.get("python"))):
+        for command in changes_text.way_back(report):
             self._line(f"  to try what was there: $ {self._redact.text(command)}", "dim")
         self._line("")
 

@@ -102,7 +102,7 @@ def _changes(report: Report) -> Iterator[str]:
     texts, more = changes_text.shown(report.changes)
     items = "".join(f"<li>{safe(text)}</li>" for text in texts)
     items += f"<li>and {more} more</li>" if more else ""
-    commands = changes_text.way_back(report.changes, str(report.target.get("python")))
+    commands = changes_text.way_back(report)
     tail = "".join(f"<pre class='command'>{safe(command)}</pre>" for command in commands)
     tried = "<p class='soft'>To try what was there before:</p>" if commands else ""
     yield (
