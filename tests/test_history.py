@@ -73,7 +73,7 @@ def test_an_upgrade_between_two_runs_is_named_first(
     lines = text.out.splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("changed since"))
     assert lines[start + 1].strip() == "numpy 1.26.4 -> 2.1.0 (upgraded)"
-    assert 'pip install --python ' in text.out  # uv made it, without pip
+    assert "pip install --python " in text.out  # uv made it, without pip
     assert '"numpy==1.26.4"' in text.out
     # A bad state takes no good one's place.
     again = doctor(*check, "--format", "json", environment=kept)

@@ -228,6 +228,14 @@ def test_a_plan_and_a_sweep_are_objects(pictures: Kernel) -> None:
     assert "no file nope.png" in pictures.run("%mtcnn_doctor plan nope.png").stderr
 
 
+def test_what_lint_says_is_an_object_as_well(pictures: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("def f(:\n")
+    (tmp_path / "more.py").write_text("import cv2\n")
+    cell = pictures.run(f"found = %mtcnn_doctor lint {tmp_path}\nfound")
+    assert "0 errors" in cell.result["text/plain"]
+    assert pictures.run("print(len(found.data['files']))").stdout == "1\n"
+
+
 def test_what_is_no_image(pictures: Kernel) -> None:
     assert "cv2.imread returns that" in pictures.run("%mtcnn_inspect none").stderr
     assert "no variable nope" in pictures.run("%mtcnn_inspect nope").stderr

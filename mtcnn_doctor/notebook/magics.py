@@ -25,6 +25,8 @@ from mtcnn_doctor.notebook.results import DoctorData, DoctorReport, DoctorText
 _REPORTS = ("check", "bench", "inspect")
 #: Commands whose JSON is one of their own, and an object as well.
 _DATA = ("plan", "sweep")
+#: Commands that print what they write as JSON at the same time.
+_BOTH = (("lint",), ("weights", "inspect"), ("weights", "verify"))
 #: The longer side of a picture in a notebook, in pixels.
 _PICTURE = "800"
 _SHAPES = ("--format", "--output", "-o", "--help")
@@ -52,9 +54,9 @@ class DoctorMagics(Magics):
             return _text(words)
         if words[0] in _DATA:
             return _data(words)
-        if words[0] not in _REPORTS:
-            return _text(words)
-        return _report(words)
+        if words[0] in _REPORTS:
+            return _report(words)
+        return _text(words, with_data=any(tuple(words[: len(one)]) == one for one in _BOTH))
 
     @line_magic
     def mtcnn_inspect(self, line: str) -> Any:
@@ -211,15 +213,21 @@ def _data(words: list[str]) -> DoctorData:
     return DoctorData(words[0], data, done.code)
 
 
-def _text(words: list[str]) -> DoctorText:
-    with Ticker() as ticker:
-        done = run.run(words, ticker.say)
+def _text(words: list[str], with_data: bool = False) -> DoctorText:
+    data = None
+    with tempfile.TemporaryDirectory(prefix="mtcnn-doctor-") as folder:
+        answer = Path(folder) / "answer.json"
+        more = ["--output", "-", "--output", str(answer)] if with_data else []
+        with Ticker() as ticker:
+            done = run.run([*words, *more], ticker.say)
+        if answer.is_file():
+            data = json.loads(answer.read_text(encoding="utf-8"))
     if done.interrupted:
         raise KeyboardInterrupt
     if done.code == 2 and not done.out.strip():
         raise MagicUsageError(_complaint(done))
     # Some have nothing to print, and say why.
-    return DoctorText(done.out or done.err, done.code)
+    return DoctorText(done.out or done.err, done.code, data)
 
 
 def _complaint(done: run.Done) -> str:

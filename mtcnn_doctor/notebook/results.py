@@ -127,10 +127,10 @@ class DoctorData:
 
 
 class DoctorText:
-    """What a command without a report has printed."""
+    """What a command has printed. ``data`` is what ``--format json`` writes, where it was had."""
 
-    def __init__(self, text: str, exit_code: int) -> None:
-        self.text, self.exit_code = text, exit_code
+    def __init__(self, text: str, exit_code: int, data: Mapping[str, Any] | None = None) -> None:
+        self.text, self.exit_code, self.data = text, exit_code, data
 
     def __repr__(self) -> str:
         return self.text.rstrip("\n")
