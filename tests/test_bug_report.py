@@ -149,6 +149,24 @@ def test_bad_input_is_one_line(doctor: Doctor, options: list[str], said: str) ->
 
 
 @pytest.mark.parametrize(
+    "damage", [{"target": []}, {"findings": 3}, {"command": [1]}, {"runs": [{"name": "x"}]}]
+)
+def test_a_damaged_report_is_one_line(
+    doctor: Doctor, tmp_path: Path, damage: dict[str, object]
+) -> None:
+    document = json.loads(RECORDED.read_text(encoding="utf-8"))
+    facts = document.get("facts", document)
+    whole = {"schema_version": 1, "facts": facts, "findings": [], "runs": [], "target": {},
+             "created": "", "command": ["x"], "incomplete": []}  # fmt: skip
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps({**whole, **damage}))
+    answer = doctor("report", "--from", path, "--yes", "--output", tmp_path / "out")
+    assert answer.code == 2
+    assert answer.err.startswith(f"error: --from {path} is no whole report")
+    assert not list(tmp_path.glob("out.*"))
+
+
+@pytest.mark.parametrize(
     "text",
     ["tokenizers==0.19.1", "git+ssh://git@github.com/a/b", "unexpected token: x", "torch@2.1.0",
      "libc.so.6@GLIBC_2.34", "TOKENIZERS_PARALLELISM=false"],

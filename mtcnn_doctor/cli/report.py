@@ -29,6 +29,8 @@ _NAME = "mtcnn-doctor-report"
 _RECENT_S = 86_400
 #: Lines of the Markdown that are shown before asking.
 _HEAD = 15
+#: What comes of a report in which something is not of its kind.
+_DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
 
 
 def report(
@@ -75,7 +77,15 @@ def report(
         )
     found = _examined(python, kernel, level, timeout, quiet) if given is None else _loaded(given)
     redactor = Redactor()
-    parts, left_out = _parts(found, crash, redactor)
+    try:
+        parts, left_out = _report_parts(found, redactor)
+    except _DAMAGED as problem:
+        if given is None:
+            raise  # not the user's file, but a fault of ours
+        raise _is_damaged(given) from problem
+    if crash is not None:
+        more, reasons = _crash_parts(crash, redactor)
+        parts, left_out = [*parts, *more], [*left_out, *reasons]
     if kernel_crash:
         parts += _kernel_crash(found, given is not None, redactor)
     if not (quiet and yes):
@@ -168,13 +178,17 @@ def _loaded(path: Path) -> Report:
             command=options.command(),
             plugin_failures=(),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
-        raise UsageError(
-            f"--from {path} is no whole report; make one with check --format json --output FILE"
-        ) from problem
+    except _DAMAGED as problem:
+        raise _is_damaged(path) from problem
 
 
-def _parts(found: Report, crash: Path | None, redactor: Redactor) -> tuple[list[Part], list[str]]:
+def _is_damaged(path: Path) -> UsageError:
+    return UsageError(
+        f"--from {path} is no whole report; make one with check --format json --output FILE"
+    )
+
+
+def _report_parts(found: Report, redactor: Redactor) -> tuple[list[Part], list[str]]:
     from mtcnn_doctor.report import bundle, json_report, markdown
 
     clean = redactor.report(found)
@@ -185,16 +199,19 @@ def _parts(found: Report, crash: Path | None, redactor: Redactor) -> tuple[list[
         parts.append(data)
     else:
         left_out.append(f"report.json: its {len(data.data)} bytes are too many")
-    if crash is not None:
-        try:
-            more, reasons = bundle.crash_parts(crash, redactor)
-        except OSError as error:
-            raise UsageError(f"--crash {crash} cannot be read: {error.strerror}") from error
-        if not more:
-            raise UsageError(f"--crash {crash} holds no text files; name a folder that --keep made")
-        parts += more
-        left_out += reasons
     return parts, left_out
+
+
+def _crash_parts(crash: Path, redactor: Redactor) -> tuple[list[Part], list[str]]:
+    from mtcnn_doctor.report import bundle
+
+    try:
+        found, left_out = bundle.crash_parts(crash, redactor)
+    except OSError as error:
+        raise UsageError(f"--crash {crash} cannot be read: {error.strerror}") from error
+    if not found:
+        raise UsageError(f"--crash {crash} holds no text files; name a folder that --keep made")
+    return found, left_out
 
 
 def _kernel_crash(found: Report, is_recorded: bool, redactor: Redactor) -> list[Part]:
