@@ -19,7 +19,7 @@ _SKIPPED = {
     ".git", ".hg", ".tox", ".nox", ".venv", "venv", "env", "node_modules", "__pycache__", "build",
     "dist", "site-packages", ".ipynb_checkpoints", ".eggs", ".mypy_cache",
 }  # fmt: skip
-_LARGEST = 20 * 2**20
+_LARGEST, _LARGEST_NOTEBOOK = 2 * 2**20, 200 * 2**20
 #: Cell magics whose cell is Python all the same.
 _PYTHON_CELLS = {"time", "timeit", "capture", "prun", "python", "python3", "memit"}
 
@@ -67,8 +67,9 @@ def _read(path: Path, versions: Mapping[str, str]) -> Unit:
 
     Raises ValueError where it is no Python, with the place.
     """
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"it is larger than {_LARGEST // 2**20} MiB")
+    largest = _LARGEST_NOTEBOOK if path.suffix == ".ipynb" else _LARGEST
+    if path.stat().st_size > largest:
+        raise ValueError(f"it is larger than {largest // 2**20} MiB")
     places: dict[int, tuple[int, int]] = {}
     if path.suffix == ".ipynb":
         text, places = _notebook(path)
@@ -78,6 +79,8 @@ def _read(path: Path, versions: Mapping[str, str]) -> Unit:
                 text = stream.read()
         except (SyntaxError, UnicodeDecodeError) as problem:
             raise ValueError(f"its encoding: {problem}") from problem
+    if len(text) > _LARGEST:
+        raise ValueError(f"its code is larger than {_LARGEST // 2**20} MiB")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about their strings, which is not our business
