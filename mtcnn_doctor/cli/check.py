@@ -33,27 +33,11 @@ def check(
         list[Path] | None,
         typer.Option("--image", metavar="FILE", help="An image of yours, too; repeatable."),
     ] = None,
-    level: Annotated[
-        int | None,
-        typer.Option(
-            "--level", min=1, max=3, help="1 metadata, 2 imports and runs (default), 3 repeats."
-        ),
-    ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("--select", metavar="ID", help="Only these ids, families or patterns."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option("--ignore", metavar="ID", help="Not these ids, families or patterns."),
-    ] = None,
-    fail_on: Annotated[
-        options.FailOn | None,
-        typer.Option("--fail-on", help="Lowest severity for exit code 1 (default error)."),
-    ] = None,
-    expect_gpu: Annotated[
-        bool, typer.Option("--expect-gpu", help="Having no usable GPU is an error.")
-    ] = False,
+    level: options.LevelOption = None,
+    select: options.SelectOption = None,
+    ignore: options.IgnoreOption = None,
+    fail_on: options.FailOnOption = None,
+    expect_gpu: options.ExpectGpuOption = False,
     timeout: options.TimeoutOption = None,
     facts: Annotated[
         Path | None,

@@ -18,23 +18,10 @@ def fix(
         typer.Option("--backend", metavar="NAME", help="Run only this backend; repeatable."),
     ] = None,
     subject: options.SubjectOption = None,
-    level: Annotated[
-        int | None,
-        typer.Option(
-            "--level", min=1, max=3, help="1 metadata, 2 imports and runs (default), 3 repeats."
-        ),
-    ] = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("--select", metavar="ID", help="Mend only these ids, families or patterns."),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option("--ignore", metavar="ID", help="Not these ids, families or patterns."),
-    ] = None,
-    expect_gpu: Annotated[
-        bool, typer.Option("--expect-gpu", help="Having no usable GPU is an error.")
-    ] = False,
+    level: options.LevelOption = None,
+    select: options.SelectOption = None,
+    ignore: options.IgnoreOption = None,
+    expect_gpu: options.ExpectGpuOption = False,
     facts: Annotated[
         Path | None,
         typer.Option("--facts", metavar="FILE", help="Plan for recorded facts, or a JSON report."),

@@ -60,16 +60,9 @@ def inspect(
     ] = None,
     subject: options.SubjectOption = None,
     weights: options.WeightsOption = None,
-    select: Annotated[
-        list[str] | None, typer.Option("--select", metavar="ID", help="Only these ids or patterns.")
-    ] = None,
-    ignore: Annotated[
-        list[str] | None, typer.Option("--ignore", metavar="ID", help="Not these ids or patterns.")
-    ] = None,
-    fail_on: Annotated[
-        options.FailOn | None,
-        typer.Option("--fail-on", help="Lowest severity for exit code 1 (default error)."),
-    ] = None,
+    select: options.SelectOption = None,
+    ignore: options.IgnoreOption = None,
+    fail_on: options.FailOnOption = None,
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,

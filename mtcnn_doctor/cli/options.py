@@ -57,6 +57,27 @@ OutputOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write the report to a file."),
 ]
+LevelOption = Annotated[
+    int | None,
+    typer.Option(
+        "--level", min=1, max=3, help="1 metadata, 2 imports and runs (default), 3 repeats."
+    ),
+]
+SelectOption = Annotated[
+    list[str] | None,
+    typer.Option("--select", metavar="ID", help="Only these ids, families or patterns."),
+]
+IgnoreOption = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="ID", help="Not these ids, families or patterns."),
+]
+FailOnOption = Annotated[
+    FailOn | None,
+    typer.Option("--fail-on", help="Lowest severity for exit code 1 (default error)."),
+]
+ExpectGpuOption = Annotated[
+    bool, typer.Option("--expect-gpu", help="Having no usable GPU is an error.")
+]
 TimeoutOption = Annotated[
     float | None,
     typer.Option("--timeout", metavar="SECONDS", help="Limit of each phase (default 120)."),

@@ -36,12 +36,7 @@ _DAMAGED = (LookupError, TypeError, ValueError, AttributeError)
 def report(
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
-    level: Annotated[
-        int | None,
-        typer.Option(
-            "--level", min=1, max=3, help="1 metadata, 2 imports and runs (default), 3 repeats."
-        ),
-    ] = None,
+    level: options.LevelOption = None,
     given: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", help="Of a JSON report, instead of examining."),

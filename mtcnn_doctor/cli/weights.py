@@ -45,10 +45,7 @@ def inspect(
         bool,
         typer.Option("--try/--no-try", help="Run networks that differ from the published ones."),
     ] = True,
-    fail_on: Annotated[
-        options.FailOn | None,
-        typer.Option("--fail-on", help="Lowest severity for exit code 1 (default error)."),
-    ] = None,
+    fail_on: options.FailOnOption = None,
     python: options.PythonOption = None,
     kernel: options.KernelOption = None,
     timeout: options.TimeoutOption = None,
