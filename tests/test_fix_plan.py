@@ -366,12 +366,28 @@ def test_going_back_touches_what_differs_and_what_shares_its_files() -> None:
     assert commands(PIP, before, before) == []
 
 
+def test_the_installer_itself_is_taken_away_last() -> None:
+    before = freeze(row("numpy", "2.2.6"))
+    after = freeze(row("numpy", "1.26.4"), row("pip", "26.0"), row("more", "1.0"))
+    pip = f"{PYTHON} -m pip "
+    assert [" ".join(one) for one in commands(PIP, before, after)] == [
+        pip + "uninstall --yes more",
+        pip + "install --no-deps --force-reinstall numpy==2.2.6",
+        pip + "uninstall --yes pip",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("{", "is not JSON"),
         ("[]", "no freeze of fix"),
         ('{"mtcnn_doctor_freeze": 7}', "another release"),
+        (
+            '{"mtcnn_doctor_freeze": 1, "python": "/x", "prefix": "/x", "created": "", "about": {},'
+            ' "residues": [], "distributions": []}',
+            "no freeze of fix",
+        ),
         (
             json.dumps(
                 {"mtcnn_doctor_freeze": 1, "python": "/x", "prefix": "/x", "created": "",
@@ -384,7 +400,7 @@ def test_going_back_touches_what_differs_and_what_shares_its_files() -> None:
             "no freeze of fix",
         ),
     ],
-    ids=["torn", "another-shape", "another-release", "smuggled-option"],
+    ids=["torn", "another-shape", "another-release", "empty", "smuggled-option"],
 )  # fmt: skip
 def test_a_freeze_that_is_none_is_refused(
     doctor: Doctor, tmp_path: Path, content: str, said: str

@@ -489,6 +489,13 @@ def test_formats_and_exit_codes(doctor: Doctor, tmp_path: Path) -> None:
     assert ",line=2,title=lint-tf1::TensorFlow 2 has no tf.Session" in line
     answer = doctor("lint", tmp_path, "--ignore", "lint-tf*")
     assert answer.code == 0
+    # Named one by one, as pre-commit does: one that is no Python hides nothing of the others.
+    answer = doctor("lint", tmp_path / "bad.py", tmp_path / "broken.py")
+    assert answer.code == 2
+    assert "bad.py:2  lint-tf1  [error]" in answer.out
+    assert "broken.py: line 1 is no Python 3" in answer.err
+    (tmp_path / "bad.py").unlink()
+    assert doctor("lint", tmp_path).code == 2  # nothing could be looked at
 
 
 def test_bad_usage_is_one_line(doctor: Doctor, tmp_path: Path) -> None:

@@ -161,6 +161,25 @@ def test_secrets_in_variables_are_redacted() -> None:
     assert data == {"HF_TOKEN": "<secret>", "OMP_NUM_THREADS": "4"}
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("password=plainpw5", "password=<secret>"),
+        ("aws_secret_access_key = wJalrXUtnFEMI", "aws_secret_access_key = <secret>"),
+        ("Authorization: Bearer zzz111222333", "Authorization: Bearer <secret>"),
+        ("api_key: 'abcd efgh'", "api_key: <secret>"),
+        (
+            "a\n-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nb",
+            "a\n<secret>\nb",
+        ),
+        ("max_new_tokens: 1000", "max_new_tokens: 1000"),
+        ("password: <secret>", "password: <secret>"),
+    ],
+)
+def test_secrets_in_text_are_redacted(given: str, expected: str) -> None:
+    assert REDACTOR.text(given) == expected
+
+
 def test_json_is_redacted_too() -> None:
     assert "/home/ann" not in str(to_data(REPORT, REDACTOR))
 

@@ -94,6 +94,9 @@ def check(
          "--backend": backend, "--subject": subject, "--expect-gpu": expect_gpu,
          "--weights": weights, "--notebook": notebook},
     )  # fmt: skip
+    if facts is not None and (python is not None or kernel is not None):
+        option = "--python" if python is not None else "--kernel"
+        raise UsageError(f"--facts looks at no interpreter; leave {option} out")
     checks = registry.load(config.plugins)
     run_level = level or config.level or 2
     ignored = options.split([*(ignore or ()), *config.ignore])

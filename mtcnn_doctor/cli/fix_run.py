@@ -217,7 +217,7 @@ def _refuse_mixtures(asked: Asked) -> None:
         option = "--apply" if asked.apply else "--restore"
         raise UsageError(
             f"{option} asks before it changes anything, and there is no terminal to ask on; "
-            "add --yes to go on, or leave --apply out to only look"
+            f"add --yes to go on, or leave {option} out"
         )
     _install_limit(asked)
 

@@ -16,7 +16,7 @@ import typer
 from mtcnn_doctor.cli import options, outputs
 from mtcnn_doctor.collect.metadata import ask_metadata
 from mtcnn_doctor.collect.request import Collected, Request
-from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, UsageError
+from mtcnn_doctor.errors import EXIT_FINDINGS, EXIT_OK, EXIT_USAGE, UsageError
 from mtcnn_doctor.report.formats import ReportFormat
 from mtcnn_doctor.targets import resolve
 
@@ -86,6 +86,8 @@ def lint(
     limit = order.index(fail_on.value)
     bad = any(order.index(problem.severity) <= limit for _, problem in found)
     code = EXIT_FINDINGS if bad or (failed and fail_on is not Threshold.ERROR) else EXIT_OK
+    if failed.keys() & {str(path) for path in what}:
+        code = EXIT_USAGE  # what the user named could not be looked at; the rest is told
     for path, reason in failed.items():
         print(f"not linted: {path}: {reason}", file=sys.stderr)
     _show(units, found, failed, code, fail_on.value, places, quiet=quiet, no_color=no_color)

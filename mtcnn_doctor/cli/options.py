@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -195,7 +196,7 @@ def images(given: Sequence[Path]) -> list[Path]:
     found = []
     for path in given:
         if not path.exists():
-            raise UsageError(f"no file {path}; name an image file")
+            raise UsageError(f"no file {_without_password(path)}; name an image file")
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name image files")
         if not path.is_file():
@@ -204,6 +205,11 @@ def images(given: Sequence[Path]) -> list[Path]:
             raise UsageError(f"{path} cannot be read; check its permissions")
         found.append(path.absolute())
     return found
+
+
+def _without_password(path: Path) -> str:
+    """Return a path as a message shows it: an address may have been taken for one."""
+    return re.sub(r"(:/+)[^/]*@", r"\1<hidden>@", str(path))
 
 
 def weights(path: Path | None) -> Path | None:
@@ -342,13 +348,16 @@ def _replace(target: Path, text: str) -> None:
         # A device or a pipe (/dev/stderr): to be written to, never to be replaced.
         target.write_text(text, encoding="utf-8", errors="backslashreplace")
         return
+    # A link stays one: what it leads to is replaced.
+    target = Path(os.path.realpath(target))
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     temporary = Path(name)
     try:
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         # A temporary file is its owner's alone; a report is an ordinary file.
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -245,6 +245,8 @@ def load(path: Path) -> Freeze:
                 raise ValueError
             Version(row.version)
             rows[row.key] = row
+        if not rows:
+            raise ValueError  # to bring back nothing is to uninstall all there is
         return Freeze(
             str(data["python"]),
             str(data["prefix"]),

@@ -11,6 +11,7 @@ from pathlib import Path
 from mtcnn_doctor.investigate.fix_freeze import Freeze, Row
 from mtcnn_doctor.investigate.fix_place import Place
 
+_INSTALLERS = ("pip", "setuptools", "wheel")
 #: Runs a command of the installer; says why it failed, "" where it did not.
 Run = Callable[[tuple[str, ...]], str]
 
@@ -30,8 +31,12 @@ def commands(place: Place, wanted: Freeze, now: Freeze) -> list[tuple[str, ...]]
     gone = sorted(
         key for key in touched & now.rows.keys() if key not in wanted.rows or key in sharing
     )
-    found = [place.uninstall(gone)] if gone else []
+    # Whoever installs the rest goes last.
+    last = [key for key in gone if key in _INSTALLERS and key not in wanted.rows]
+    first = [key for key in gone if key not in last]
+    found = [place.uninstall(first)] if first else []
     found += [place.restore(*words) for words in _batches(again)]
+    found += [place.uninstall(last)] if last else []
     return found
 
 

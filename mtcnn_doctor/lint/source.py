@@ -27,11 +27,10 @@ _PYTHON_CELLS = {"time", "timeit", "capture", "prun", "python", "python3", "memi
 def units_of(
     given: Sequence[Path], versions: Mapping[str, str]
 ) -> tuple[list[Unit], dict[str, str]]:
-    """Return the units, and the files in folders that could not be read with the reasons.
+    """Return the units, and the files that could not be read with the reasons.
 
     Raises:
-        UsageError: a path that is not there, a file named by the user that is no Python, or a
-            folder with nothing in it.
+        UsageError: a path that is not there, a folder with nothing in it, or nothing is left.
     """
     units, failed = [], {}
     for path in given:
@@ -47,9 +46,11 @@ def units_of(
             try:
                 units.append(_read(file, versions))
             except (OSError, ValueError) as problem:
-                if file == path:
-                    raise UsageError(f"{file} cannot be linted: {problem}") from problem
                 failed[str(file)] = str(problem)
+    if failed and not units:
+        name, reason = next(iter(failed.items()))
+        more = f" (nor can {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise UsageError(f"{name} cannot be linted: {reason}{more}")
     return units, failed
 
 

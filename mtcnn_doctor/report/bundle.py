@@ -109,7 +109,7 @@ def _text(path: Path) -> tuple[str, str]:
     if len(data) <= LARGEST:
         return data.decode("utf-8", "replace"), ""
     # What a name is cut in two is no longer recognised as one: the last word goes, too.
-    text = re.sub(r"\S*\Z", "", data[:LARGEST].decode("utf-8", "replace"))
+    text = re.sub(r"\S{1,256}\Z", "", data[:LARGEST].decode("utf-8", "replace"))
     return text, f"cut, its {size} bytes are too many"
 
 

@@ -61,7 +61,7 @@ def _runs(line: Any, diff: Mapping[str, Any]) -> None:
 
 def _run(run: Mapping[str, Any] | None) -> str:
     if run is None:
-        return "not there"
+        return "not run"
     median = "" if run["median_ms"] is None else f", {run['median_ms']:.0f} ms"
     faces = "" if run["faces"] is None else f", {run['faces']} faces"
     return f"{run['outcome']}{faces}{median}"

@@ -32,6 +32,17 @@ _SECRET_LINE = re.compile(
     r"(?P<name>\b[A-Z0-9_]*(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)(?!IZER)[A-Z0-9_]*=)"
     r"(?:'[^'\n]*'|\"[^\"\n]*\"|[^\s'\"]+)"
 )
+#: As configuration files and headers write a secret.
+_SECRET_ENTRY = re.compile(
+    r"(?P<name>(?i:\b[\w-]{0,40}(?:password|passwd|secret_access_key|api_?key|access_token"
+    r"|auth_token|client_secret)[ \t]{0,4}[=:][ \t]{0,4}|\bBearer[ \t]{1,4}))"
+    r"(?!<)(?:'[^'\n]{1,500}'|\"[^\"\n]{1,500}\"|[^\s'\",;]{4,500})"
+)
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,20000}?"
+    r"(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
 #: An address to write to. Bounded, and begun where a word begins: a text of megabytes has no @.
 _MAIL = re.compile(
     r"(?<![\w.+-])(?!git@)[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
@@ -66,6 +77,8 @@ class Redactor:
         if known:
             self._rules.append((re.compile("|".join(map(re.escape, known))), "<secret>"))
         self._rules.append((_SECRET_LINE, r"\g<name><secret>"))
+        self._rules.append((_SECRET_ENTRY, r"\g<name><secret>"))
+        self._rules.append((_PRIVATE_KEY, "<secret>"))
         self._rules += [(_TOKEN, "<secret>"), (_MAIL, "<e-mail>")]
         if self._home:
             mark = "~" + _remark(self._home)
