@@ -67,8 +67,9 @@ class StageClock:
             if work is not None and self.failed_at is None:
                 self.failed_at = (work.stage, work.step)
 
-    def finish(self, now: float) -> dict[str, float]:
-        """Stop all threads' clocks as of ``now`` and return milliseconds by stage."""
+    def finish(self, now: float | None = None) -> dict[str, float]:
+        """Stop all threads' clocks, as of ``now`` if given; return milliseconds by stage."""
+        now = time.perf_counter() if now is None else now
         with self._lock:
             for thread in list(self._working):
                 self._close(thread, now)
