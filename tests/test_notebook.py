@@ -73,7 +73,7 @@ def test_options_are_those_of_the_command(page: Kernel) -> None:
 def test_completion(page: Kernel) -> None:
     assert page.complete("%mtcnn_doctor ch") == ["check"]
     assert page.complete("%mtcnn_doctor check --lev") == ["--level"]
-    assert page.complete("%mtcnn_doctor check --format j") == ["json"]
+    assert page.complete("%mtcnn_doctor check --format j") == ["json", "junit"]
     assert page.complete("%mtcnn_doctor bench --backend onn") == ["onnxruntime"]
     assert page.complete("%mtcnn_doctor jupyter la") == ["last-crash"]
     assert "numpy-abi" in page.complete("%mtcnn_doctor explain numpy-a")
