@@ -170,7 +170,7 @@ def absent(name: str, effect: str, unfit: str | None = None) -> Finding:
     )
 
 
-def _intruder(run: Mapping[str, Any]) -> str | None:
+def intruder(run: Mapping[str, Any]) -> str | None:
     """Return the file of foreign code that the framework's call ended up in, if there is one.
 
     Frames are read from the innermost outwards, past the standard library: what is met first
@@ -199,22 +199,22 @@ def _known(run: Mapping[str, Any]) -> Signature | None:
 
 def crash_cause(run: Mapping[str, Any]) -> str:
     """Return what is known of the cause of a crash."""
-    intruder = _intruder(run)
+    foreign = intruder(run)
     meaning = run.get("reason") or ""
     known = _known(run)
     if known is not None:
         return f"{known.cause} ({meaning})"
-    if intruder is None:
+    if foreign is None:
         return meaning
-    return f"code in {intruder} has replaced a package's, and died in its place ({meaning})"
+    return f"code in {foreign} has replaced a package's, and died in its place ({meaning})"
 
 
 def hang_advice(run: Mapping[str, Any]) -> str:
     """Return the remedy for a hang that its frames suggest."""
-    intruder = _intruder(run)
-    if intruder is not None:
+    foreign = intruder(run)
+    if foreign is not None:
         return (
-            f"code in {intruder} has replaced a package's and does not come back: remove it from "
+            f"code in {foreign} has replaced a package's and does not come back: remove it from "
             "the environment; it is not part of any installed package"
         )
     return "see what the innermost frame waits for; on a slow machine raise --timeout"
@@ -225,10 +225,10 @@ def crash_advice(run: Mapping[str, Any]) -> str:
     known = _known(run)
     if known is not None:
         return known.remedy
-    intruder = _intruder(run)
-    if intruder is not None:
+    foreign = intruder(run)
+    if foreign is not None:
         return (
-            f"remove {intruder} from the environment (or what it replaces); it is not part of any "
+            f"remove {foreign} from the environment (or what it replaces); it is not part of any "
             f"installed package"
         )
     if run.get("signal") == "SIGILL":

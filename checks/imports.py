@@ -9,6 +9,7 @@ from mtcnn_doctor.facts import Loaded, Memory, Packages, Search
 from mtcnn_doctor.knowledge import curable, match_error
 from mtcnn_doctor.model import Finding, Findings, check, error
 
+from ._deaths import intruder
 from ._frames import frame_lines
 from ._installed import FRAMEWORKS, installed
 from ._known import known_faults
@@ -102,7 +103,7 @@ def _failed(
         evidence["last line"] = last_line
     frames = [
         line
-        for line in frame_lines(details.get("frames"))
+        for line in frame_lines(details.get("frames") or fact.get("python_traceback"))
         if "mtcnn_doctor/target/" not in line.replace("\\", "/")
     ]
     if frames:
@@ -128,6 +129,13 @@ def _failed(
         )
         fix = "Raise the limit (ulimit -v unlimited) and look again; mend nothing else before that."
         evidence["limit of address space"] = f"{limit_gib:.1f} GiB"
+    foreign = intruder(fact)
+    if foreign is not None and not best:
+        cause = f"Code in {foreign} runs within the import, and it died or hung there."
+        fix = (
+            f"Remove {foreign} from the environment (or what puts it there); it is not part of any "
+            "installed package."
+        )
     if curable(text) and not search:
         fix += f" Next: mtcnn-doctor bench --backend {name} --bisect"
     title = f"{module} {_WORDS[fact.get('state', 'not-loadable')]}"

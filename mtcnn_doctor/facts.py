@@ -184,6 +184,7 @@ class Loaded(TypedDict, total=False):
     exit_code: int | None
     signal: str | None
     stage: str | None
+    python_traceback: list[dict[str, Any]]  # of a death or a hang, innermost first
     import_ms: float
     build: dict[str, Any]  # what the framework says of itself: CUDA, cuDNN, BLAS, devices
     numpy_bridge: str  # torch only: "ok" or the error of torch.from_numpy

@@ -119,6 +119,7 @@ def loaded_fact(ending: Ending, module: str) -> dict[str, Any]:
         return fact
     fact["state"] = "timeout" if ending.timed_out is not None else "crash"
     fact["exit_code"], fact["signal"] = ending.exit_code, ending.signal
+    fact["python_traceback"] = list(ending.python_frames)[:6]
     return fact
 
 

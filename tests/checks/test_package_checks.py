@@ -226,3 +226,18 @@ def test_a_module_without_its_metadata_is_not_called_missing(problems, installed
     python = {"markers": {"python_version": "3.11", "sys_platform": "linux"}}
     [finding] = problems(requirement_conflict, packages=packages, python=python)
     assert "whose module is there without metadata" in finding.title
+
+
+def test_foreign_code_that_dies_in_an_import_is_named(problems, installed):
+    frames = [
+        {"file": "/usr/lib/python3.11/ctypes/__init__.py", "line": 519, "function": "string_at"},
+        {"file": "/data/sitecustomize.py", "line": 5, "function": "find_spec"},
+    ]
+    fact = {"state": "crash", "signal": "SIGSEGV", "python_traceback": frames}
+    packages = installed("opencv-python==5.0.0.93")
+    [finding] = problems(import_failure, opencv=fact, packages=packages)
+    assert "/data/sitecustomize.py" in finding.cause
+    assert finding.remedy.text.startswith("Remove /data/sitecustomize.py")
+    frames[1]["file"] = "/venv/lib/python3.11/site-packages/cv2/__init__.py"
+    [finding] = problems(import_failure, opencv=fact, packages=packages)
+    assert finding.cause == ""
