@@ -30,6 +30,7 @@ from mtcnn_doctor.knowledge.resolve import (
     Solution,
     Undecided,
     Want,
+    asked,
     candidates,
     culprits,
     fits,
@@ -60,7 +61,7 @@ def facts_of(found: Declaration, place: Place) -> dict[str, Any]:
             f"{place.name}"
         )
     locked = all(line.kind == LOCKED for line in lines)
-    wants = _relevant([want for line in lines if (want := _want(line)) is not None])
+    wants = _relevant(place, [want for line in lines if (want := _want(line)) is not None])
     excluded = _excluded(place, wants, lines, locked)
     solution, undecided = _choose(place, wants, excluded, locked)
     declared = {
@@ -154,32 +155,23 @@ def _want(line: Line) -> Want | None:
     )
 
 
-def _relevant(wants: Sequence[Want]) -> list[Want]:
+def _relevant(place: Place, wants: Sequence[Want]) -> list[Want]:
     """Return the wants without constraints on what nobody asks for: these bind nothing.
 
     What the newest release of something asked for requires counts as asked for.
     """
-    asked = {want.name for want in wants if not want.only_limits}
-    waiting = list(asked)
+    needed = {want.name for want in wants if not want.only_limits}
+    waiting = list(needed)
     while waiting:
         name = waiting.pop()
         own = [want for want in wants if want.name == name]
-        extras = {extra for want in own for extra in want.extras}
+        extras = frozenset(extra for want in own for extra in want.extras)
         fitting = (one for one in releases(name) if fits(one.version, joint(own)))
         for release in list(fitting)[:1] if is_known(name) else ():
-            for line in release.requires:
-                one = requirement(line)
-                if one is None or not _asked_for(str(one.marker or ""), extras):
-                    continue
-                needed = str(canonicalize_name(one.name))
-                if needed not in asked:
-                    asked.add(needed)
-                    waiting.append(needed)
-    return [want for want in wants if not want.only_limits or want.name in asked]
-
-
-def _asked_for(marker: str, extras: Iterable[str]) -> bool:
-    return "extra ==" not in marker or any(f'"{extra}"' in marker for extra in extras)
+            new = {want.name for want in asked(release, extras, place)} - needed
+            needed |= new
+            waiting += new
+    return [want for want in wants if not want.only_limits or want.name in needed]
 
 
 # -- what excludes what, and what would be chosen --------------------------------------------------

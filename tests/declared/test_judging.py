@@ -237,6 +237,8 @@ def test_a_constraint_binds_only_what_is_asked_for(judge: Judge) -> None:
     Path("limits.txt").write_text("tensorflow==2.10.0\nnumpy==2.1.0\n", encoding="utf-8")
     answer = judge("-c limits.txt\nmtcnn\n")
     assert [id for id, _ in problems(answer)] == ["mtcnn-missing-backend"]
+    for lines in ("mtcnn\ntensorflow\n", "mtcnn[tensorflow]==1.0.0\n"):
+        assert problems(judge(f"-c limits.txt\n{lines}"))[0][0].startswith("pin-")
     answer = judge("-c limits.txt\nmtcnn\ntensorflow\n")
     assert "pin-no-wheel" in [id for id, _ in problems(answer)]
 
